@@ -1,0 +1,29 @@
+"""The plain reconstruction head: observation plus a correction decoded from the shared features."""
+
+from typing import Any
+
+import flax.linen as nn
+
+from mtjax.models.heads.refine import Refine
+from mtjax.models.pyramid import Pyramid
+from mtjax.physics import Observed
+from mtjax.typing import Array, Float
+
+
+class Decoder(nn.Module):
+    """`y + correction(features)`: it knows nothing of the operator but what the encoder has seen."""
+
+    width: int = 32
+    depth: int = 3
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, pyramid: Pyramid, observed: Observed) -> Float[Array, "B H W C"]:
+        """Returns an image of the observation's shape."""
+        return observed.y + Refine(self.width, self.depth, blind=True, dtype=self.dtype)(observed.y, pyramid)
+
+
+def decoder(dtype: Any, outputs: int, /, *, width: int = 32, depth: int = 3) -> Decoder:
+    """A residual decoder; `depth` residual blocks of `width` channels at the finest stride."""
+    del outputs  # the image that it corrects says how many channels there are
+    return Decoder(width, depth, dtype)

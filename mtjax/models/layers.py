@@ -1,0 +1,52 @@
+"""The few layers that encoders and heads are made of."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from mtjax.typing import Array, Float
+
+
+def conv(features: int, *, kernel: int = 3, stride: int = 1, dtype: Any = None, zero: bool = False, name: str | None = None) -> nn.Conv:
+    """A 'same' convolution with He initialization, or starting at zero so that what it adds is nothing at first."""
+    init = nn.initializers.zeros if zero else nn.initializers.he_normal()
+    return nn.Conv(features, (kernel, kernel), (stride, stride), kernel_init=init, dtype=dtype, name=name)
+
+
+class ResidualBlock(nn.Module):
+    """`x + conv(gelu(conv(x)))` without normalization, as restoration networks have it.
+
+    The second convolution starts at zero, so a stack of any depth starts as the identity (Lim et al., "Enhanced deep
+    residual networks for single image super-resolution", CVPRW 2017; Zhang et al., "Fixup initialization", ICLR 2019).
+    """
+
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B h w c"]) -> Float[Array, "B h w c"]:
+        """Maps features to features of the same shape."""
+        channels = x.shape[-1]
+        y = nn.gelu(conv(channels, dtype=self.dtype)(x))
+        return x + conv(channels, dtype=self.dtype, zero=True)(y)
+
+
+class Blocks(nn.Module):
+    """A convolution to `width` channels, then `depth` residual blocks."""
+
+    width: int
+    depth: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B h w c"]) -> Float[Array, "B h w d"]:
+        """Maps features to `width` channels at the same resolution."""
+        x = conv(self.width, dtype=self.dtype)(x)
+        for _ in range(self.depth):
+            x = ResidualBlock(self.dtype)(x)
+        return x
+
+
+def float32(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Predictions leave the network in float32, whatever the precision inside."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

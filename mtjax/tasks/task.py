@@ -1,0 +1,82 @@
+"""What a task is: a target, a loss, metrics, and the picture of a prediction."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from mtjax.data.source import SourceInfo
+from mtjax.typing import Array, Batch, Bool, Float, PerExample
+
+Pairs = dict[str, tuple[Array, Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One thing to be told about a picture.
+
+    name: the task's name in the config.
+    kind: its entry in `TASKS`.
+    observation: the observation that its head reads.
+    head: the config node of its head.
+    outputs: channels or classes that the head gives.
+    fields: the fields of the batch that hold its truth.
+    target: from the batch to what the prediction is compared with.
+    loss: `(prediction, target)` to one number per example.
+    metrics: `(prediction, target)` to pairs `(sum, count)` per example, see `mtjax.metrics`.
+    better: by metric, "higher" or "lower"; the first one is the task's headline.
+    picture: from one prediction, as a NumPy array, to a picture `[H, W, 3]` of type uint8.
+    """
+
+    name: str
+    kind: str
+    observation: str
+    head: Mapping[str, Any]
+    outputs: int
+    fields: tuple[str, ...]
+    target: Callable[[Batch], Any]
+    loss: Callable[[Any, Any], PerExample]
+    metrics: Callable[[Any, Any], Pairs]
+    better: Mapping[str, str]
+    picture: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def headline(self) -> str:
+        """The metric by which the task is judged first."""
+        return next(iter(self.better))
+
+    @property
+    def restores(self) -> bool:
+        """Whether the prediction is the clean image, so that classical solvers can be compared with it."""
+        return self.fields == ("image",)
+
+    def valid(self, batch: Batch) -> Bool[Array, "B"]:
+        """Which examples of the batch have everything that the task compares with."""
+        first, *others = (batch["valid"][field] for field in self.fields)
+        for other in others:
+            first = first & other
+        return first
+
+
+def masked(pair: tuple[Array, Array], valid: Bool[Array, "B"]) -> tuple[Float[Array, "*k"], Float[Array, "*k"]]:
+    """Sums a metric's pairs over the valid examples; what the others hold, even NaN, is not looked at."""
+
+    def total(values: Array) -> Array:
+        mask = valid.reshape(-1, *(1,) * (values.ndim - 1))
+        return jnp.where(mask, values, 0).sum(0).astype(jnp.float32)
+
+    return total(pair[0]), total(pair[1])
+
+
+def class_names(task: str, info: SourceInfo, label: str) -> tuple[str, ...]:
+    """The names of the classes in a label field.
+
+    Raises:
+        ValueError: the data has no such field, or it holds no classes.
+    """
+    if label not in info.class_names:
+        known = ", ".join(info.class_names) or "none"
+        raise ValueError(f"tasks.{task}: {info.name} has no classes in a field {label!r}; fields with classes: {known}")
+    return info.class_names[label]

@@ -1,0 +1,66 @@
+"""From a config to the things it names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from mtjax import weighting
+from mtjax.config import lookup
+from mtjax.data.source import SourceInfo
+from mtjax.models import ENCODERS, HEADS, SHARINGS, MultiTask
+from mtjax.tasks import TASKS, Task
+from mtjax.train import optimizers
+from mtjax.train.step import Experiment
+
+PRECISIONS = {"float32": None, "bfloat16": jnp.bfloat16}
+
+
+def parameters(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A config node without its `kind`."""
+    return {key: value for key, value in node.items() if key != "kind"}
+
+
+def build_tasks(config: Any, info: SourceInfo) -> dict[str, Task]:
+    """The tasks of a config, in its order."""
+    return {
+        name: lookup(TASKS, node.kind, f"tasks.{name}.kind")(name, info, **parameters(node))
+        for name, node in config.tasks.items()
+    }
+
+
+def build_model(config: Any, tasks: Mapping[str, Task]) -> MultiTask:
+    """The encoder, its sharing and a head per task."""
+    dtype = lookup(PRECISIONS, config.train.precision, "train.precision")
+    encoder, sharing = config.model.encoder, config.model.sharing
+    heads = {
+        name: lookup(HEADS, task.head["kind"], f"tasks.{name}.head.kind")(dtype, task.outputs, **parameters(task.head))
+        for name, task in tasks.items()
+    }
+    return MultiTask(
+        encoder=lookup(ENCODERS, encoder.kind, "model.encoder.kind")(dtype, **parameters(encoder)),
+        sharing=lookup(SHARINGS, sharing.kind, "model.sharing.kind")(tuple(tasks), **parameters(sharing)),
+        heads=heads,
+        reads={name: task.observation for name, task in tasks.items()},
+    )
+
+
+def build(config: Any, info: SourceInfo, num_examples: int) -> Experiment:
+    """Everything the step needs.
+
+    Args:
+        config: the resolved config.
+        info: what is known of the data.
+        num_examples: examples in the training split; an epoch is as many steps as they fill batches.
+    """
+    tasks = build_tasks(config, info)
+    read = {task.observation for task in tasks.values()}
+    return Experiment(
+        model=build_model(config, tasks),
+        tasks=tasks,
+        observations={name: node for name, node in config.observations.items() if name in read},
+        weighting=weighting.make(config.weighting.kind, names=tuple(tasks), **parameters(config.weighting)),
+        optimizer=optimizers.make(config.optimizer, config.train.steps, tuple(tasks)),
+        augmentation=config.data.get("augment", {}),
+        steps_per_epoch=max(num_examples // config.data.batch_size, 1),
+    )

@@ -1,0 +1,161 @@
+"""The one training step and its counterpart for evaluation: pure functions of (state, batch)."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mtjax.data import augment, to_device_batch
+from mtjax.models import MultiTask
+from mtjax.physics import Observed, observe
+from mtjax.pytree import replace
+from mtjax.tasks import Task, masked
+from mtjax.train.state import State
+from mtjax.typing import Array, Batch, Bool, Float, Keys, Params, PRNGKeyArray, Scalar
+from mtjax.weighting import Signals, Weighting
+
+EVALUATION_SEED = 20_240_229  # the noise of a test example never depends on the run that is evaluated
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a config describes, built: all that the step needs to know.
+
+    observations: by name, the node with its operator and noise; tasks: by name; steps_per_epoch: when totals restart.
+    """
+
+    model: MultiTask
+    tasks: Mapping[str, Task]
+    observations: Mapping[str, Any]
+    weighting: Weighting
+    optimizer: optax.GradientTransformation
+    augmentation: Mapping[str, Any]
+    steps_per_epoch: int
+
+
+def fold_name(keys: Keys, name: str) -> Keys:
+    """Keys for one purpose, which do not depend on what other purposes there are."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, zlib.crc32(name.encode())))(keys)
+
+
+def example_keys(key: PRNGKeyArray, numbers: Array) -> Keys:
+    """One key per example from a number of its own, so that no example's draw depends on its batch mates."""
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+
+
+def observe_all(observations: Mapping[str, Any], keys: Keys, image: Float[Array, "B H W C"]) -> dict[str, Observed]:
+    """Each observation once, named as in the config."""
+    return {name: observe(spec, fold_name(keys, name), image) for name, spec in observations.items()}
+
+
+def observe_for_evaluation(
+    observations: Mapping[str, Any], index: Array, image: Float[Array, "B H W C"]
+) -> dict[str, Observed]:
+    """The observations of evaluation examples: a function of the example's index in its split alone."""
+    return observe_all(observations, example_keys(jax.random.key(EVALUATION_SEED), index), image)
+
+
+def task_losses(
+    tasks: Mapping[str, Task], predictions: Mapping[str, Any], batch: Batch
+) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
+    """The sum over valid examples of each task's loss, and their number."""
+    sums, counts = [], []
+    for name, task in tasks.items():
+        valid = task.valid(batch)
+        losses = task.loss(predictions[name], task.target(batch))
+        sums.append(jnp.where(valid, losses, 0).sum())
+        counts.append(valid.sum().astype(jnp.float32))
+    return jnp.stack(sums), jnp.stack(counts)
+
+
+def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[str, Any]]]:
+    """`train_step(state, batch, axis_name=None) -> (state, metrics)`; `axis_name` is the device axis under pmap.
+
+    A step in which the loss, a gradient or an update is not finite changes nothing but the step number and the count
+    of skipped steps.
+    """
+    tasks, weighting = experiment.tasks, experiment.weighting
+
+    def train_step(state: State, batch: Batch, axis_name: str | None = None) -> tuple[State, dict[str, Any]]:
+        def total(x: Any) -> Any:
+            return jax.lax.psum(x, axis_name) if axis_name else x
+
+        keys = example_keys(jax.random.fold_in(state.key, state.step), batch["position"])
+        batch = augment(fold_name(keys, "augment"), to_device_batch(batch), experiment.augmentation)
+        observed = observe_all(experiment.observations, keys, batch["image"])
+        counts = total(jnp.stack([task.valid(batch).sum().astype(jnp.float32) for task in tasks.values()]))
+
+        def objective(params: Params) -> tuple[Scalar, Any]:
+            predictions = experiment.model.apply(params, observed)
+            sums, _ = task_losses(tasks, predictions, batch)
+            means = sums / jnp.maximum(counts, 1)
+            everywhere = jax.lax.stop_gradient(total(means))
+            weights, after = weighting.update(Signals(everywhere, counts > 0), state.weighting)
+            return jnp.sum(jax.lax.stop_gradient(weights) * means), (everywhere, weights, after)
+
+        gradients, (losses, weights, after) = jax.grad(objective, has_aux=True)(state.params)
+        gradients = total(gradients)
+        updates, optimizer = experiment.optimizer.update(gradients, state.optimizer, state.params)
+        changed = replace(
+            state,
+            params=optax.apply_updates(state.params, updates),
+            optimizer=optimizer,
+            weighting=after,
+            totals=add_to_epoch(state, losses * counts, counts, experiment.steps_per_epoch),
+        )
+        unchanged = replace(state, totals=add_to_epoch(state, 0 * counts, 0 * counts, experiment.steps_per_epoch))
+        finite = all_finite((losses, gradients, changed))
+        state = jax.tree.map(lambda new, old: new if new is old else jnp.where(finite, new, old), changed, unchanged)
+        state = replace(
+            state,
+            step=state.step + 1,
+            skipped=state.skipped + jnp.where(finite, 0, 1),
+            skipped_in_row=jnp.where(finite, 0, state.skipped_in_row + 1),
+        )
+        metrics = {
+            "losses": losses,
+            "weights": weights,
+            "epoch_losses": state.totals["loss"] / jnp.maximum(state.totals["count"], 1),
+            "gradient_norm": optax.global_norm(gradients),
+            "skipped": state.skipped,
+            "skipped_in_row": state.skipped_in_row,
+        }
+        return state, metrics
+
+    return train_step
+
+
+def add_to_epoch(
+    state: State, sums: Float[Array, "T"], counts: Float[Array, "T"], steps_per_epoch: int
+) -> dict[str, Array]:
+    """The epoch's totals with one step added; they start anew with the epoch."""
+    kept = jnp.where(state.step % steps_per_epoch == 0, 0.0, 1.0)
+    return {"loss": kept * state.totals["loss"] + sums, "count": kept * state.totals["count"] + counts}
+
+
+def all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether every floating-point leaf is finite everywhere."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+
+
+def make_eval_step(experiment: Experiment) -> Callable[[Params, Batch], dict[str, tuple[Array, Array]]]:
+    """`eval_step(params, batch) -> {"task/metric": (sum, count)}`, summed over the valid examples of the batch."""
+
+    def eval_step(params: Params, batch: Batch) -> dict[str, tuple[Array, Array]]:
+        batch = to_device_batch(batch)
+        observed = observe_for_evaluation(experiment.observations, batch["index"], batch["image"])
+        predictions = experiment.model.apply(params, observed)
+        result = {}
+        for name, task in experiment.tasks.items():
+            target, valid = task.target(batch), task.valid(batch)
+            losses = task.loss(predictions[name], target)
+            pairs = {"loss": (losses, jnp.ones_like(losses)), **task.metrics(predictions[name], target)}
+            result |= {f"{name}/{metric}": masked(pair, valid) for metric, pair in pairs.items()}
+        return result
+
+    return eval_step
