@@ -1,0 +1,58 @@
+"""One observation `y = A x + e`, and how a training step makes a batch of them from a config's description."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mtjax.physics.noise import Noise
+from mtjax.physics.operator import Operator
+from mtjax.pytree import pytree
+from mtjax.registry import lookup
+from mtjax.typing import Array, Float, Image, Keys, PRNGKeyArray
+
+
+@pytree
+class Observation:
+    """A forward model: `operator`, then `noise`; called as `(key, x) -> y`."""
+
+    operator: Operator
+    noise: Noise
+
+    def __call__(self, key: PRNGKeyArray, x: Image, /) -> Any:
+        """One draw of `noise(key, A x)`."""
+        return self.noise(key, self.operator(x))
+
+
+@pytree
+class Observed:
+    """What solvers and networks both read: `y` `[B, h, w, C]`, how it came about, and how noisy it is."""
+
+    y: Any
+    operator: Operator
+    noise_level: Float[Array, "..."]  # standard deviation, broadcastable to [B, 1, 1, 1]
+
+
+def observe(spec: Mapping[str, Any], keys: Keys, image: Float[Array, "B H W C"], /) -> Observed:
+    """Observes a batch as `spec` says: `{"operator": {"kind", ...}, "noise": {"kind", ...}}` (`OPERATORS`, `NOISES`).
+
+    All randomness of example i, of its operator as of its noise, is a function of `keys[i]`. ValueError, with the
+    nearest name, for an unknown kind.
+    """
+    from mtjax import physics  # the tables stand in the package's __init__, which imports this file
+
+    operator_keys, noise_parameter_keys, noise_keys = (
+        jax.vmap(lambda key, part=part: jax.random.fold_in(key, part))(keys) for part in range(3)
+    )
+    operator = _build(physics.OPERATORS, spec["operator"], "operator", operator_keys, image.shape[1:])
+    noise = _build(physics.NOISES, spec.get("noise", {"kind": "none"}), "noise", noise_parameter_keys)
+    clean = operator(image)
+    level = jax.vmap(lambda model, one: model.level(one))(noise, clean)
+    y = jax.vmap(lambda model, key, one: model(key, one))(noise, noise_keys, clean)
+    return Observed(y, operator, jnp.broadcast_to(level, (len(image), *level.shape[1:])))
+
+
+def _build(registry: dict[str, Any], spec: Mapping[str, Any], where: str, keys: Keys, *shape: Any) -> Any:
+    params = dict(spec)
+    return lookup(registry, params.pop("kind"), where)(keys, *shape, **params)
