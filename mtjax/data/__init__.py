@@ -1,0 +1,42 @@
+"""Examples: where they come from (`SOURCES`), how they become batches (`pipeline`), how they vary (`augment`)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from mtjax.data.fields import FIELDS, Source, SourceInfo, collate
+from mtjax.data.sources.digit_scenes import digit_scenes
+from mtjax.registry import ConfigError, accepted, lookup, nearest
+
+SPLITS = ("train", "validation", "test")
+SOURCES: dict[str, Callable[..., Source]] = {"digit_scenes": digit_scenes}
+# Keys of config.data that are not the source's own: they say what is done with its examples.
+PIPELINE_KEYS = ("source", "batch_size", "eval_batch_size", "augment")
+
+
+def build(config: Mapping[str, Any], split: str) -> Source:
+    """The source that `config.data` names, for `split` in train, validation, test.
+
+    Keys other than `PIPELINE_KEYS` are the source's parameters; `source` is in `SOURCES` or is "package.module:Name".
+    Raises ConfigError (a ValueError), in one line, for an unknown source, split or parameter.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"unknown split {split!r}; {nearest(split, SPLITS)}")
+    builder = lookup(SOURCES, config.get("source", ""), "data.source")
+    params = {key: value for key, value in config.items() if key not in PIPELINE_KEYS}
+    known = accepted(builder)
+    for key in params:
+        if key not in known:
+            raise ConfigError(f"unknown key data.{key} of source {config['source']!r}; {nearest(key, known)}")
+    return builder(split, **params)
+
+
+def to_device_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch as the step wants it: image float32 [B, H, W, C] in [0, 1], all else as it is. Jittable."""
+    image = jnp.asarray(batch["image"])
+    scale = 255 if image.dtype == jnp.uint8 else 1
+    return {**batch, "image": image.astype(jnp.float32) / scale}
+
+
+__all__ = ["FIELDS", "SOURCES", "Source", "SourceInfo", "build", "collate", "digit_scenes", "to_device_batch"]

@@ -1,0 +1,83 @@
+"""What an example may hold, and the one interface that every source of examples has."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+Example = dict[str, np.ndarray]
+
+# Field -> (dtype in a batch, meaning). A source may add fields of its own; they are passed on as they come.
+FIELDS: dict[str, tuple[type, str]] = {
+    "image": (np.uint8, "[H, W, C]; float32 in [0, 1] where the source has more than 8 bits"),
+    "label": (np.int32, "[] class of the picture, or of its main object"),
+    "boxes": (np.float32, "[N, 4] ymin, xmin, ymax, xmax as fractions of the picture; zeros where there is no object"),
+    "box_labels": (np.int32, "[N] class of each box, -1 where there is none"),
+    "segments": (np.int32, "[H, W] semantic class of each pixel, 0 = background"),
+    "instances": (np.int32, "[H, W] object of each pixel, 0 = background, k = the k-th box"),
+    "boundary": (np.float32, "[H, W] 1 where a pixel's neighbor belongs to another object, else 0"),
+    "depth": (np.float32, "[H, W] distance from the viewer, larger is farther"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceInfo:
+    """What the rest of mtjax must know of a source before it reads an example.
+
+    `fields` maps a field to its shape without the batch axis; `class_names` maps a field that holds classes to their
+    names in order; `image_shape` is (H, W, C); `wide` says that images come as float32 in [0, 1] instead of uint8.
+    """
+
+    name: str
+    fields: dict[str, tuple[int, ...]]
+    class_names: dict[str, tuple[str, ...]]
+    image_shape: tuple[int, int, int]
+    wide: bool = False
+
+    def dtype(self, field: str) -> Any:
+        """The NumPy dtype that `field` has in a batch (float32 for a field that `FIELDS` does not list)."""
+        if field == "image" and self.wide:
+            return np.float32
+        return FIELDS.get(field, (np.float32, ""))[0]
+
+
+class Source:
+    """Examples by number. Subclasses give `info`, `__len__` and `__getitem__`; what an example lacks is left out.
+
+    `source[i]` is always the same; `sample(i, rng)` is what training sees, where a source may use `rng` to choose,
+    say, a crop. Both must be safe to call from several threads at once.
+    """
+
+    info: SourceInfo
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Example:
+        raise NotImplementedError
+
+    def sample(self, index: int, rng: np.random.Generator) -> Example:
+        """Example `index` as training sees it: a function of `index` and the state of `rng` alone."""
+        return self[index]
+
+
+def collate(examples: list[Example], info: SourceInfo) -> dict[str, Any]:
+    """Stacks examples into a batch with `valid` [B] per field; what an example lacks is zeros with `valid` False.
+
+    Raises ValueError when an example's field has another shape than `info` declares.
+    """
+    batch: dict[str, Any] = {}
+    valid = {}
+    for field, shape in info.fields.items():
+        stacked = np.zeros((len(examples), *shape), info.dtype(field))
+        present = np.zeros(len(examples), bool)
+        for row, example in enumerate(examples):
+            value = example.get(field)
+            if value is None:
+                continue
+            if np.shape(value) != shape:
+                raise ValueError(f"{info.name}: field {field!r} has shape {np.shape(value)}, expected {shape}")
+            stacked[row], present[row] = value, True
+        batch[field], valid[field] = stacked, present
+    batch["valid"] = valid
+    return batch
