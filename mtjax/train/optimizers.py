@@ -1,15 +1,13 @@
 """The optimizer of the encoder, and of each head where the config asks for another one."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from mtjax.config import lookup
+from mtjax.registry import ConfigError, accepted, lookup, nearest
 from mtjax.typing import Params
 
 _MAIN = "main"  # the label of everything without an optimizer of its own; a task is labelled "head/" + its name
@@ -69,7 +67,7 @@ def warmup_cosine(lr: float, steps: int, /, *, warmup: int = 100, final: float =
     the run, so that a short trial of a long recipe still trains (SGDR: Loshchilov and Hutter, 2017, eq. 5).
     """
     if warmup < 0 or not 0 <= final <= 1:
-        raise ValueError(f"schedule: warmup must be >= 0 and final in [0, 1], got warmup={warmup}, final={final}")
+        raise ConfigError(f"schedule: warmup must be >= 0 and final in [0, 1], got warmup={warmup}, final={final}")
     warmup = min(warmup, steps // 2)
     decay = optax.cosine_decay_schedule(lr, max(steps - warmup, 1), alpha=final)
     if warmup == 0:
@@ -89,13 +87,11 @@ SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {"constant": constant, "wa
 
 def _build(registry: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any], where: str, *args: Any) -> Any:
     """Calls the entry that `spec["kind"]` names with the rest of `spec`; an unknown parameter is one line."""
-    entry = lookup(dict(registry), spec["kind"], f"{where}.kind")
+    entry = lookup(registry, spec["kind"], f"{where}.kind")
     params = {name: value for name, value in spec.items() if name != "kind"}
-    known = [p.name for p in inspect.signature(entry).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for name in params:
-        if name not in known:
-            hint = "".join(f"; did you mean {close!r}?" for close in get_close_matches(name, known, 1))
-            raise ValueError(f"{where}: {spec['kind']!r} has no parameter {name!r}, it has {known}{hint}")
+        if name not in accepted(entry):
+            raise ConfigError(f"{where}: {spec['kind']} has no parameter {name!r}; {nearest(name, accepted(entry))}")
     return entry(*args, **params)
 
 
@@ -103,7 +99,7 @@ def learning_rate(spec: Mapping[str, Any], steps: int, where: str = "optimizer")
     """The rate as a function of the step: the node's `lr` shaped by its `schedule` (default: constant)."""
     lr = spec.get("lr", 1e-3)
     if not lr > 0:
-        raise ValueError(f"{where}.lr must be positive, got {lr}")
+        raise ConfigError(f"{where}.lr must be positive, got {lr}")
     return _build(SCHEDULES, spec.get("schedule") or {"kind": "constant"}, f"{where}.schedule", lr, steps)
 
 
@@ -131,16 +127,15 @@ def make(spec: Mapping[str, Any], steps: int, tasks: Sequence[str]) -> optax.Gra
         tasks: names of the tasks of the run.
 
     Raises:
-        ValueError: an unknown kind, parameter or task, or a value out of range.
+        ConfigError: an unknown kind, parameter or task, or a value out of range.
     """
     main = {"kind": "adamw", **spec}
     per_task, clip = main.pop("per_task", None) or {}, main.pop("clip", 1.0)
     if clip is not None and clip < 0:
-        raise ValueError(f"optimizer.clip must be positive, or None for no clipping, got {clip}")
+        raise ConfigError(f"optimizer.clip must be positive, or None for no clipping, got {clip}")
     for task in per_task:
         if task not in tasks:
-            hint = "".join(f"; did you mean {close!r}?" for close in get_close_matches(task, tasks, 1))
-            raise ValueError(f"optimizer.per_task: no task is called {task!r}, there are {list(tasks)}{hint}")
+            raise ConfigError(f"optimizer.per_task: no task is called {task!r}; {nearest(task, tasks)}")
 
     transforms = {_MAIN: _one(main, steps, "optimizer")}
     for task, own in per_task.items():
