@@ -1,0 +1,261 @@
+"""What a config may hold: its sections, the defaults of each, and the registries that its `kind`s name.
+
+A node is `dict(kind="name", ...)`. Its other keys are the parameters of the registry entry called `name`, so an entry's
+signature is the whole description of its node: which keys there are, their types and their defaults.
+"""
+
+import copy
+import dataclasses
+import importlib
+import inspect
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from mtjax.checks import conform, container, understood
+from mtjax.registry import ConfigError, accepted, entry_function, lookup, nearest
+
+# A parameter of one of these names holds a node, at any depth; its kind is looked up in this table.
+NODES = {
+    "operator": "mtjax.physics:OPERATORS",
+    "noise": "mtjax.physics:NOISES",
+    "solver": "mtjax.solvers:SOLVERS",
+    "prior": "mtjax.solvers:PRIORS",
+    "encoder": "mtjax.models:ENCODERS",
+    "sharing": "mtjax.models:SHARINGS",
+    "head": "mtjax.models:HEADS",
+    "task": "mtjax.tasks:TASKS",
+    "weighting": "mtjax.weighting:WEIGHTINGS",
+    "optimizer": "mtjax.train.optimizers:OPTIMIZERS",
+    "schedule": "mtjax.train.optimizers:SCHEDULES",
+    "source": "mtjax.data:SOURCES",
+    "loss": "mtjax.tasks.losses:LOSSES",
+}
+
+REQUIRED = inspect.Parameter.empty
+Fields = Mapping[str, tuple[Any, Any]]  # by key: (type, default), or (type, REQUIRED)
+
+NO_FIELDS: Fields = {}
+
+# Keys that a section has, beside the parameters of its kind where it has one.
+DATA = {
+    "batch_size": (int, 32),  # examples per step, over all processes
+    "eval_batch_size": (int, 32),  # examples per evaluation step, over all processes
+    "augment": (dict, {}),  # on the device, for training only; its keys are those of AUGMENT
+}
+AUGMENT = {
+    "flip": (bool, False),  # left and right, half of the time
+    "crop": (int, 0),  # largest shift, in pixels
+    "rotation": (float, 0.0),  # largest angle, in degrees
+    "scale": (tuple[float, float], (1.0, 1.0)),  # range of magnification
+}
+OPTIMIZER = {
+    "lr": (float, 1e-3),  # highest learning rate
+    "clip": (float, 1.0),  # global norm that gradients are clipped to; 0 does not clip
+    "schedule": (dict, {"kind": "warmup_cosine"}),  # the learning rate over the steps
+}
+PER_TASK = ("lr", "schedule")  # what an entry of optimizer.per_task has too, for the parameters of one task's head
+MODEL = {"encoder": (dict, {"kind": "unet"}), "sharing": (dict, {"kind": "hard"})}
+OBSERVATION = {"operator": (dict, REQUIRED), "noise": (dict, REQUIRED)}
+TRAIN = {
+    "steps": (int, 1500),  # updates in all
+    "seed": (int, 0),  # of parameters, data order, observations, augmentation
+    "precision": (Literal["float32", "bfloat16"], "float32"),  # inside the network; solvers and losses are float32
+    "mode": (Literal["jit", "pmap"], "jit"),  # how the step is compiled for several devices
+    "log_every": (int, 20),  # steps between lines of metrics
+    "eval_every": (int, 0),  # steps between evaluations on the validation split; 0: once per epoch
+    "checkpoint_every": (int, 200),  # steps between checkpoints
+    "skip_limit": (int, 20),  # updates in a row that may be skipped because they are not finite; then the run stops
+}
+SECTIONS = ("data", "observations", "tasks", "model", "weighting", "optimizer", "train", "compare")
+AT_LEAST = {
+    "data.batch_size": 1, "data.eval_batch_size": 1, "data.augment.crop": 0,
+    "optimizer.lr": 0, "optimizer.clip": 0,
+    "train.steps": 1, "train.seed": 0, "train.log_every": 1, "train.eval_every": 0, "train.checkpoint_every": 1,
+    "train.skip_limit": 1,
+}  # fmt: skip
+
+
+@dataclasses.dataclass
+class Completion:
+    """One pass over a config: adds what it leaves out, and names what does not belong there.
+
+    kinds: by dotted key, the kinds chosen on the command line instead of the file's.
+    given: the dotted keys that the command line will set, whether or not the file has them.
+    types: by dotted key, the annotation of its value; filled by the pass.
+    """
+
+    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    given: Iterable[str] = ()
+    types: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def config(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole config, every key present; None where only the command line gives a value.
+
+        Raises:
+            ConfigError: an unknown key or kind, a missing one, or a value of the wrong type.
+        """
+        check_keys(raw, SECTIONS, "")
+        part = {name: mapping(raw.get(name, {}), name) for name in SECTIONS}
+        if not part["tasks"]:
+            raise ConfigError("tasks is empty; a run needs one, such as dict(digit=dict(kind='classification', ...))")
+        for name in ("observations", "tasks"):
+            check_names(part[name], name)
+        per_task = mapping(part["optimizer"].pop("per_task", {}), "optimizer.per_task")
+        per_task = {**{task: {} for task in self.below("optimizer.per_task")}, **per_task}
+        check_keys(per_task, part["tasks"], "optimizer.per_task", "task")
+        check_keys(part["compare"], part["tasks"], "compare", "task")
+        optimizer = self.node({"kind": "adamw", **part["optimizer"]}, "optimizer", "optimizer", OPTIMIZER)
+        optimizer["per_task"] = {task: self.head_optimizer(own, optimizer, task) for task, own in per_task.items()}
+        return {
+            "data": self.node({"source": "digit_scenes", **part["data"]}, "source", "data", DATA, key="source"),
+            "observations": {
+                name: self.table(node, OBSERVATION, f"observations.{name}")
+                for name, node in part["observations"].items()
+            },
+            "tasks": {name: self.node(node, "task", f"tasks.{name}") for name, node in part["tasks"].items()},
+            "model": self.table(part["model"], MODEL, "model"),
+            "weighting": self.node({"kind": "equal", **part["weighting"]}, "weighting", "weighting"),
+            "optimizer": optimizer,
+            "train": self.table(part["train"], TRAIN, "train"),
+            "compare": {name: self.solvers(nodes, f"compare.{name}") for name, nodes in part["compare"].items()},
+        }
+
+    def head_optimizer(self, own: Any, main: Mapping[str, Any], task: str) -> dict[str, Any]:
+        """The optimizer of one head: what is not given is as in the main one, as far as the kinds agree."""
+        where = f"optimizer.per_task.{task}"
+        own = mapping(own, where)
+        kind = self.kinds.get(f"{where}.kind", own.get("kind", main["kind"]))
+        inherited = [name for name in main if name in PER_TASK or (kind == main["kind"] and name != "clip")]
+        common = {name: field for name, field in OPTIMIZER.items() if name in PER_TASK}
+        return self.node({**{name: main[name] for name in inherited}, **own, "kind": kind}, "optimizer", where, common)
+
+    def solvers(self, nodes: Any, where: str) -> list[dict[str, Any]]:
+        """The solvers that a task is compared with."""
+        if not isinstance(nodes, list | tuple):
+            raise ConfigError(f"{where} must be a list of solvers, such as [dict(kind='wiener')], got {nodes!r}")
+        return [self.tuned_solver(node, f"{where}[{i}]") for i, node in enumerate(nodes)]
+
+    def tuned_solver(self, raw: Any, where: str) -> dict[str, Any]:
+        """A solver without the parameters that it declares tunable, its prior's among them: those are searched for.
+
+        One that the file or the command line gives is kept, and so it is fixed.
+        """
+        node = self.node(raw, "solver", where)
+        tunable = getattr(lookup(registry("solver"), node["kind"], f"{where}.kind"), "tunable", ())
+
+        def untuned(node: Any, raw: Any, where: str) -> dict[str, Any]:
+            kept = {k: v for k, v in node.items() if k not in tunable or k in raw or f"{where}.{k}" in self.given}
+            nested = {k: untuned(v, raw.get(k, {}), f"{where}.{k}") for k, v in kept.items() if isinstance(v, Mapping)}
+            return {**kept, **nested}
+
+        return untuned(node, raw, where)
+
+    def node(self, raw: Any, name: str, where: str, common: Fields = NO_FIELDS, *, key: str = "kind") -> dict[str, Any]:
+        """A node with all its keys.
+
+        Args:
+            raw: the node as the file has it.
+            name: what it is, a key of NODES.
+            where: its dotted key.
+            common: keys that it has whatever its kind.
+            key: the key that holds its kind.
+        """
+        raw, where_kind = mapping(raw, where), f"{where}.{key}"
+        if key not in raw and where_kind not in self.kinds:
+            raise ConfigError(f"{where_kind} is missing; {nearest('', registry(name))}")
+        kind = self.kinds.get(where_kind, raw.get(key))
+        entry = lookup(registry(name), kind, where_kind)
+        fields = {**parameters(entry), **common}
+        given = {k: v for k, v in raw.items() if k != key}
+        if kind != raw.get(key, kind):  # the file's parameters were those of the kind that is replaced
+            given = {k: v for k, v in given.items() if k in fields}
+        check_keys(given, fields, where, f"parameter of {kind!r}", (key,))
+        self.types[where_kind] = str
+        return {key: kind, **self.table(given, fields, where)}
+
+    def table(self, raw: Any, fields: Fields, where: str) -> dict[str, Any]:
+        """The keys of a table, each with its value or default."""
+        raw = mapping(raw, where)
+        check_keys(raw, fields, where)
+        return {key: self.value(raw.get(key, field[1]), key, field, f"{where}.{key}") for key, field in fields.items()}
+
+    def value(self, value: Any, name: str, field: tuple[Any, Any], where: str) -> Any:
+        """The value of the key called `name`: a node, a list of nodes, or a plain value of the annotated type."""
+        annotation, default = field
+        below = dict.fromkeys(self.below(where))
+        if value is REQUIRED and below:
+            value = {}
+        if value is REQUIRED:
+            self.types[where] = annotation
+            if where in self.given:
+                return None
+            raise ConfigError(f"{where} is missing")
+        if where == "data.augment":
+            return self.table(value, AUGMENT, where)
+        weighted_sum = name == "loss" and not (isinstance(value, Mapping) and "kind" in value)
+        if name in NODES and not weighted_sum and (isinstance(value, Mapping) or isinstance(default, Mapping)):
+            value = mapping(value, where)
+            implied = default if isinstance(default, Mapping) and "kind" not in value else {}
+            return self.node({**implied, **value}, name, where)
+        if name in NODES and isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value):
+            return [self.node(item, name, f"{where}[{i}]") for i, item in enumerate(value)]
+        if name == "loss":
+            check_keys(value if isinstance(value, Mapping) else {str(value): 1}, registry("loss"), where, "loss")
+        if isinstance(value, Mapping) or (below and any(container(m) is dict for m in understood(annotation))):
+            value = {**below, **(value if isinstance(value, Mapping) else {})}
+            return {k: self.leaf(v, float if name == "loss" else Any, f"{where}.{k}") for k, v in value.items()}
+        return self.leaf(value, annotation if understood(annotation) or default is None else type(default), where)
+
+    def leaf(self, value: Any, annotation: Any, where: str) -> Any:
+        """A plain value, checked; None stands for what the command line will give."""
+        self.types[where] = annotation
+        return None if value is None and where in self.given else conform(copy.deepcopy(value), annotation, where)
+
+    def below(self, where: str) -> list[str]:
+        """The keys just below `where` that the command line sets."""
+        return [path[len(where) + 1 :].split(".")[0] for path in self.given if path.startswith(f"{where}.")]
+
+
+def registry(name: str) -> Mapping[str, Any]:
+    """The table that kinds of `name` (a key of NODES) are looked up in; imported when first asked for."""
+    module, _, table = NODES[name].partition(":")
+    return getattr(importlib.import_module(module), table)
+
+
+def parameters(entry: Any) -> dict[str, tuple[Any, Any]]:
+    """The keys that a registry entry accepts: type and default of each."""
+    try:
+        hints = typing.get_type_hints(entry_function(entry))
+    except Exception:  # an annotation that only a type checker can resolve
+        hints = {}
+    return {p.name: (hints.get(p.name, Any), p.default) for p in accepted(entry).values()}
+
+
+def mapping(value: Any, where: str) -> dict[str, Any]:
+    """`value` as a plain dict.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where} must be a mapping, such as dict(kind=...), got {value!r}")
+    return dict(value)
+
+
+def check_keys(
+    given: Iterable[str], known: Iterable[str], where: str, what: str = "key", also: tuple[str, ...] = ()
+) -> None:
+    """Raises a ConfigError for the first key that is not known."""
+    known = [*also, *known]
+    for key in given:
+        if key not in known:
+            place = f" in {where}" if where else ""
+            raise ConfigError(f"unknown {what} {key!r}{place}; {nearest(str(key), known)}")
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Raises a ConfigError for the first name that cannot be part of a dotted key."""
+    for name in names:
+        if not str(name).isidentifier():
+            raise ConfigError(f"{where} has the name {name!r}: a name is letters, digits and underscores")
