@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
+from mtjax.data.augment import augment
 from mtjax.data.fields import FIELDS, Source, SourceInfo, collate
 from mtjax.data.sources.digit_scenes import digit_scenes
 from mtjax.registry import ConfigError, accepted, lookup, nearest
@@ -34,9 +36,19 @@ def build(config: Mapping[str, Any], split: str) -> Source:
 
 def to_device_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
     """A batch as the step wants it: image float32 [B, H, W, C] in [0, 1], all else as it is. Jittable."""
-    image = jnp.asarray(batch["image"])
-    scale = 255 if image.dtype == jnp.uint8 else 1
-    return {**batch, "image": image.astype(jnp.float32) / scale}
+    batch = jax.tree.map(jnp.asarray, dict(batch))
+    scale = 255 if batch["image"].dtype == jnp.uint8 else 1
+    return {**batch, "image": batch["image"].astype(jnp.float32) / scale}
 
 
-__all__ = ["FIELDS", "SOURCES", "Source", "SourceInfo", "build", "collate", "digit_scenes", "to_device_batch"]
+__all__ = [
+    "FIELDS",
+    "SOURCES",
+    "Source",
+    "SourceInfo",
+    "augment",
+    "build",
+    "collate",
+    "digit_scenes",
+    "to_device_batch",
+]
