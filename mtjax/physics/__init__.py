@@ -53,7 +53,9 @@ def _blur(
     return Blur(kernels.disk(size / 2) if kernel == "disk" else kernels.motion(size, angle), boundary)
 
 
-def _mask(keys: Keys, shape: Shape, /, *, keep: float | int = 0.5, pattern: Literal["pixels", "rows"] = "pixels") -> Operator:
+def _mask(
+    keys: Keys, shape: Shape, /, *, keep: float | int = 0.5, pattern: Literal["pixels", "rows"] = "pixels"
+) -> Operator:
     """Each pixel ("pixels") or each row ("rows") of each example is kept with probability `keep`."""
     if not 0 < keep <= 1:
         raise ValueError(f"keep={keep} is not a share of pixels; expected a number in (0, 1]")

@@ -35,7 +35,7 @@ class Blur(Operator):
     whose whole neighbourhood is known are observed, so that `y` is smaller than `x` by the kernel's size minus one.
     """
 
-    kernel: Float[Array, "..."]
+    kernel: Any  # as above; kept as [..., kh, kw, C]
     boundary: str = static("circular")
 
     def __post_init__(self):

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from mtjax.physics.noise import Noise
 from mtjax.physics.operator import Operator
@@ -50,7 +49,7 @@ def observe(spec: Mapping[str, Any], keys: Keys, image: Float[Array, "B H W C"],
     clean = operator(image)
     level = jax.vmap(lambda model, one: model.level(one))(noise, clean)
     y = jax.vmap(lambda model, key, one: model(key, one))(noise, noise_keys, clean)
-    return Observed(y, operator, jnp.broadcast_to(level, (len(image), *level.shape[1:])))
+    return Observed(y, operator, level.reshape(len(image), *(level.shape[1:] or (1, 1, 1))))
 
 
 def _build(registry: dict[str, Any], spec: Mapping[str, Any], where: str, keys: Keys, *shape: Any) -> Any:

@@ -18,7 +18,7 @@ from mtjax.physics.operator import (
     squared_magnitude,
 )
 from mtjax.pytree import pytree, static
-from mtjax.typing import Array, Inexact
+from mtjax.typing import Array
 
 
 @pytree
@@ -28,7 +28,7 @@ class Mask(Operator):
     `mask` is `[H, W]`, `[H, W, 1 or C]`, or per example `[B, H, W, 1 or C]`.
     """
 
-    mask: Inexact[Array, "..."]
+    mask: Any  # as above; kept as [..., H, W, C]
 
     def __post_init__(self):
         mask = 1.0 * jnp.asarray(self.mask)
@@ -64,7 +64,7 @@ class Downsample(Operator):
     """Every `factor`-th pixel, from the first on, after an optional circular blur with `kernel` (see `Blur`)."""
 
     factor: int = static()
-    kernel: Inexact[Array, "..."] | None = None
+    kernel: Any = None
 
     def __post_init__(self):
         if self.factor < 1 or self.factor != int(self.factor):

@@ -1,0 +1,81 @@
+"""Estimates without a regulariser: bicubic interpolation, and filling in from neighbours."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mtjax.physics.blur import Blur, Crop
+from mtjax.physics.operator import Compose, Identity, Operator, Pixels, irfft2, rfft2
+from mtjax.physics.sampling import Downsample, Mask
+from mtjax.solvers.solution import Solution, Status, as_images, finish, image_like
+from mtjax.typing import Array, Inexact
+
+Values = Inexact[Array, "..."]
+_SCALES = (0.8, 2.5, 8.0)  # pixels
+
+
+def fill_in(target: Values, weights: Values) -> Values:
+    """Fills pixels of weight 0 by normalised convolution (Knutsson and Westin, 1993), from coarse to fine.
+
+    `target` is `weights · image`; weights are in [0, 1], broadcastable to it. Finite whatever the weights.
+    """
+    weights = jnp.clip(weights, 0, 1)
+    axes = (-3, -2)
+    mean = target.mean(axes, keepdims=True) / jnp.maximum(weights.mean(axes, keepdims=True), 1e-6)
+    shape = jnp.broadcast_shapes(target.shape, weights.shape)
+    target = jnp.broadcast_to(target, (*target.shape[:-3], *shape[-3:]))
+    weights = jnp.broadcast_to(weights, (*weights.shape[:-3], *shape[-3:-1], weights.shape[-1]))
+    estimate, above, below = mean, rfft2(target), rfft2(weights)
+    for std in reversed(_SCALES):
+        smooth = _gaussian_transfer(shape, std, target.dtype)
+        confidence = jnp.maximum(irfft2(smooth * below, shape), 0)
+        estimate = (irfft2(smooth * above, shape) + 1e-2 * estimate) / (confidence + 1e-2)
+    return target + (1 - weights) * estimate
+
+
+def _gaussian_transfer(shape: tuple[int, ...], std: float, dtype: Any) -> Values:
+    height, width = shape[-3:-1]
+    down = jnp.fft.fftfreq(height, dtype=dtype)[:, None, None]
+    right = jnp.fft.rfftfreq(width, dtype=dtype)[None, :, None]
+    return jnp.exp(-2 * (jnp.pi * std) ** 2 * (down**2 + right**2))
+
+
+def upsample(y: Pixels, factor: int) -> Values:
+    """Cubic interpolation (Keys, 1981) that leaves pixel i of `y` at pixel `factor · i`, where decimation took it."""
+    margin = 3
+    *batch, height, width, channels = y.shape
+    padded = jnp.pad(y, [(0, 0)] * len(batch) + [(margin, margin)] * 2 + [(0, 0)], mode="edge")
+    # Output pixel i is read at input (i + ½ − t) / factor − ½, which this translation makes margin + i / factor.
+    translation = jnp.full(2, (1 - factor) / 2 - factor * margin, y.dtype)
+    shape = (*batch, height * factor, width * factor, channels)
+    axes = (y.ndim - 3, y.ndim - 2)
+    scale = jnp.full(2, factor, y.dtype)
+    return jax.image.scale_and_translate(padded, shape, axes, scale, translation, "cubic", antialias=False)
+
+
+def bicubic(y: Any, operator: Operator) -> Solution:
+    """The plain first estimate of an image, with no knowledge of noise.
+
+    Decimated images are interpolated bicubically, missing pixels (of masks) are filled in smoothly from those near,
+    cut-off borders are repeated; a blur stays as it is. Anything else gets `Aᴴ y / ‖A‖²`. `residual` is 0.
+    """
+    y, plain = as_images(y)
+    like = image_like(y, operator)
+    return finish(_estimate(y, operator, like), plain, Status.CONVERGED, 0, jnp.zeros((), like.dtype))
+
+
+def _estimate(y: Any, operator: Operator, like: jax.ShapeDtypeStruct) -> Values:
+    if isinstance(operator, Compose):
+        middle = jax.ShapeDtypeStruct(operator.outer.input_shape(jnp.shape(y)), like.dtype)
+        return _estimate(_estimate(y, operator.outer, middle), operator.inner, like)
+    if isinstance(operator, Identity) or (isinstance(operator, Blur) and operator.boundary != "valid"):
+        return y
+    if isinstance(operator, Downsample):
+        return upsample(y, operator.factor)
+    if isinstance(operator, Mask):
+        return fill_in(operator.adjoint(y), operator.mask.astype(y.dtype) ** 2)
+    if isinstance(operator, Blur | Crop):
+        margins = operator._margins() if isinstance(operator, Blur) else operator.margins
+        return jnp.pad(y, [(0, 0)] * (y.ndim - 3) + [*margins, (0, 0)], mode="edge")
+    return operator.adjoint(y) / (operator.norm_bound() ** 2).astype(like.dtype)

@@ -1,0 +1,120 @@
+"""Priors `g(L x)`: each has a value, the proximal map of `g`, and its analysis operator `L`."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from mtjax.physics.operator import Operator, Pixels, Shape, Spectrum, check_choice
+from mtjax.pytree import pytree, static
+from mtjax.solvers.proximal import per_example, shrink, shrink_together
+from mtjax.typing import Array, Inexact
+
+
+class Prior:
+    """A regulariser of an image; subclasses are pytree dataclasses whose weights are array leaves."""
+
+    @property
+    def analysis(self) -> Operator:
+        """The linear map `L` in `g(L x)`."""
+        raise NotImplementedError
+
+    def value(self, x: Pixels, /) -> Inexact[Array, "..."]:
+        """`g(L x)` of each example: the batch axes of `x`."""
+        raise NotImplementedError
+
+    def prox(self, v: Any, t: Any, /) -> Any:
+        """`argmin_z t g(z) + ½‖z − v‖²`, for `v` and `z` in the range of `L`."""
+        raise NotImplementedError
+
+
+@pytree
+class Gradient(Operator):
+    """Forward differences (down, right): across the border, from the opposite side ("circular") or 0 ("reflect")."""
+
+    boundary: str = static("circular")
+
+    def __post_init__(self):
+        check_choice("boundary", self.boundary, ("circular", "reflect"))
+
+    def __call__(self, x: Pixels, /) -> tuple[Pixels, Pixels]:
+        """Two arrays of the image's shape (not one: joining them would cost a pass over memory)."""
+        return self._difference(x, -3), self._difference(x, -2)
+
+    def adjoint(self, y: tuple[Pixels, Pixels], /) -> Pixels:
+        """Minus the divergence."""
+        return self._transposed(y[0], -3) + self._transposed(y[1], -2)
+
+    def norm_bound(self) -> Array:
+        """√8: each second difference is at most 4."""
+        return jnp.sqrt(8.0)
+
+    def output_shape(self, image_shape: Shape) -> tuple[Shape, Shape]:
+        """The image's shape, twice."""
+        return image_shape, image_shape
+
+    def input_shape(self, y_shape: tuple[Shape, Shape]) -> Shape:
+        """The image's shape."""
+        return y_shape[0]
+
+    def gram(self, shape: Shape, dtype: Any) -> Spectrum | None:
+        """`4 sin²(ω/2)`, summed over both frequencies; None unless circular."""
+        return self.approximate_gram(shape, dtype) if self.boundary == "circular" else None
+
+    def range_gram(self, y_shape: Any, dtype: Any) -> None:
+        """None: the two differences are correlated."""
+        return
+
+    def approximate_gram(self, shape: Shape, dtype: Any) -> Spectrum:
+        """That of circular differences."""
+        height, width = shape[-3:-1]
+        down = 4 * jnp.sin(jnp.pi * jnp.arange(height, dtype=dtype) / height) ** 2
+        right = 4 * jnp.sin(jnp.pi * jnp.arange(width // 2 + 1, dtype=dtype) / width) ** 2
+        return (down[:, None] + right[None, :])[..., None]
+
+    def _difference(self, x: Pixels, axis: int) -> Pixels:
+        if self.boundary == "circular":
+            return jnp.roll(x, -1, axis) - x
+        return jnp.diff(x, axis=axis, append=jnp.take(x, jnp.array([-1]), axis))
+
+    def _transposed(self, p: Pixels, axis: int) -> Pixels:
+        if self.boundary == "circular":
+            return jnp.roll(p, 1, axis) - p
+        size = p.shape[axis]
+        last = jnp.arange(size).reshape([-1 if a == axis else 1 for a in range(-p.ndim, 0)]) == size - 1
+        p = jnp.where(last, 0, p)
+        return jnp.roll(p, 1, axis) - p
+
+
+@pytree
+class TotalVariation(Prior):
+    """`weight · Σ ‖∇x‖`, each channel by itself (Rudin, Osher and Fatemi, 1992).
+
+    `isotropic` takes the Euclidean length of (down, right) at each pixel, otherwise the sum of magnitudes.
+    `boundary` is that of the differences: "circular" is what the fast Fourier forms of `admm` need; "reflect" counts
+    no jump across the border, as `skimage.restoration.denoise_tv_chambolle` does.
+    `weight` is a number or one for each example.
+    """
+
+    weight: Any = 1e-3
+    isotropic: bool = static(True)
+    boundary: str = static("circular")
+
+    def __post_init__(self):
+        object.__setattr__(self, "weight", 1.0 * jnp.asarray(self.weight))
+        check_choice("boundary", self.boundary, ("circular", "reflect"))
+
+    @property
+    def analysis(self) -> Gradient:
+        """Forward differences."""
+        return Gradient(self.boundary)
+
+    def value(self, x: Pixels, /) -> Inexact[Array, "..."]:
+        """The weighted total variation of each example."""
+        down, right = self.analysis(x)
+        size = jnp.sqrt(down**2 + right**2) if self.isotropic else jnp.abs(down) + jnp.abs(right)
+        return self.weight.astype(x.dtype) * jnp.sum(size, (-3, -2, -1))
+
+    def prox(self, v: tuple[Pixels, Pixels], t: Any, /) -> tuple[Pixels, ...]:
+        """Shrinks the differences by `t · weight`."""
+        threshold = per_example(t, v[0]) * per_example(self.weight, v[0])
+        return shrink_together(v, threshold) if self.isotropic else tuple(shrink(part, threshold) for part in v)

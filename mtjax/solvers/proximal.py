@@ -1,0 +1,55 @@
+"""Proximal maps and the arithmetic that solvers share; gradients are finite everywhere, at 0 too."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from mtjax.physics.operator import squared_magnitude
+from mtjax.typing import Array, Inexact
+
+Values = Inexact[Array, "..."]
+_TINY = 1e-20  # small beside any square of interest, and its power -3/2 is still finite in float32
+
+
+def per_example(value: Any, like: Values) -> Values:
+    """A hyper-parameter ready to multiply images `like` `[*b, H, W, C]`: a scalar stays, `[*b]` gets three axes."""
+    value = jnp.asarray(value, like.real.dtype)
+    batch = like.ndim - 3
+    if 0 < value.ndim <= batch:
+        value = value.reshape((*value.shape, 1, 1, 1))
+    if value.ndim not in (0, like.ndim) and value.shape != (1, 1, 1):
+        raise ValueError(f"a hyper-parameter has shape {value.shape}; expected () or one number for each example")
+    return value
+
+
+def shrink_amount(squared_norm: Values, threshold: Values) -> Values:
+    """`min(1, t / ‖v‖)` from `‖v‖²`: the share of `v` that the proximal map of `t‖·‖` takes away."""
+    return threshold * lax.rsqrt(jnp.maximum(squared_norm, jnp.maximum(threshold * threshold, _TINY)))
+
+
+def shrink(v: Values, threshold: Values) -> Values:
+    """Soft thresholding: `argmin_z t‖z‖₁ + ½‖z − v‖²`."""
+    return v - shrink_amount(squared_magnitude(v), threshold) * v
+
+
+def shrink_together(v: tuple[Values, ...], threshold: Values) -> tuple[Values, ...]:
+    """Group soft thresholding of vectors whose components are the parts of `v`: `argmin_z t‖z‖₂,₁ + ½‖z − v‖²`."""
+    amount = shrink_amount(sum(squared_magnitude(part) for part in v), threshold)
+    return tuple(part - amount * part for part in v)
+
+
+def dot(a: Any, b: Any) -> Values:
+    """Real inner product of each example, `[*b, 1, 1, 1]`, summed over the leaves `[*b, H, W, C]`."""
+    products = jax.tree.map(lambda p, q: jnp.sum((p.conj() * q).real, (-3, -2, -1), keepdims=True), a, b)
+    return sum(jax.tree.leaves(products))
+
+
+def distance(a: Any, b: Any) -> Values:
+    """`‖a − b‖ / ‖a‖` of each example, `[*b]`; below rounding error the denominator stays at that level."""
+    change = jax.tree.map(jnp.subtract, a, b)
+    leaves = jax.tree.leaves(a)
+    floor = (10 * jnp.finfo(leaves[0].dtype).eps) ** 2 * sum(leaf[..., :, :, :].size for leaf in leaves)
+    ratio = dot(change, change) / jnp.maximum(dot(a, a), floor)
+    return jnp.sqrt(ratio)[..., 0, 0, 0]
