@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from mtjax.registry import ConfigError, accepted, lookup, nearest
 from mtjax.typing import Params
@@ -96,11 +97,11 @@ def _build(registry: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any], 
 
 
 def learning_rate(spec: Mapping[str, Any], steps: int, where: str = "optimizer") -> optax.Schedule:
-    """The rate as a function of the step: the node's `lr` shaped by its `schedule` (default: constant)."""
+    """The rate as a function of the step: the node's `lr` shaped by its `schedule` (default: warmup_cosine)."""
     lr = spec.get("lr", 1e-3)
     if not lr > 0:
         raise ConfigError(f"{where}.lr must be positive, got {lr}")
-    return _build(SCHEDULES, spec.get("schedule") or {"kind": "constant"}, f"{where}.schedule", lr, steps)
+    return _build(SCHEDULES, spec.get("schedule") or {"kind": "warmup_cosine"}, f"{where}.schedule", lr, steps)
 
 
 def _one(spec: Mapping[str, Any], steps: int, where: str) -> optax.GradientTransformation:
@@ -115,7 +116,7 @@ def _inherit(main: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **own}
 
 
-def make(spec: Mapping[str, Any], steps: int, tasks: Sequence[str]) -> optax.GradientTransformation:
+def make(spec: Mapping[str, Any] | ConfigDict, steps: int, tasks: Sequence[str]) -> optax.GradientTransformation:
     """The optimizer of a run, for parameters `{"heads": {TASK: ...}, ...}`.
 
     Args:
@@ -129,7 +130,7 @@ def make(spec: Mapping[str, Any], steps: int, tasks: Sequence[str]) -> optax.Gra
     Raises:
         ConfigError: an unknown kind, parameter or task, or a value out of range.
     """
-    main = {"kind": "adamw", **spec}
+    main = {"kind": "adamw", **(spec.to_dict() if isinstance(spec, ConfigDict) else spec)}
     per_task, clip = main.pop("per_task", None) or {}, main.pop("clip", 1.0)
     if clip is not None and clip < 0:
         raise ConfigError(f"optimizer.clip must be positive, or None for no clipping, got {clip}")

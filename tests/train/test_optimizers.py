@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
 from mtjax.train import optimizers
 
@@ -16,9 +17,10 @@ def some_params():
     return {"encoder": {"conv": leaf}, "sharing": {}, "heads": {task: {"out": leaf} for task in TASKS}}
 
 
-def one_update(spec, grads=None, params=None, steps=100):
-    params = some_params() if params is None else params
-    optimizer = optimizers.make(spec, steps, TASKS)
+def one_update(spec, grads=None):
+    """The first update, at a constant rate."""
+    params = some_params()
+    optimizer = optimizers.make(ConfigDict({"schedule": {"kind": "constant"}, **spec}), 100, TASKS)
     grads = jax.tree.map(jnp.ones_like, params) if grads is None else grads
     return optimizer.update(grads, optimizer.init(params), params)[0]
 
@@ -42,7 +44,7 @@ def test_warmup_takes_at_most_half_of_a_short_run():
 
 
 def test_constant_is_constant():
-    rate = optimizers.learning_rate({"lr": 0.3}, 10)
+    rate = optimizers.learning_rate({"lr": 0.3, "schedule": {"kind": "constant"}}, 10)
     assert rate(0) == rate(9) == 0.3
 
 
