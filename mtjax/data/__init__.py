@@ -9,22 +9,25 @@ import jax.numpy as jnp
 from mtjax.data.augment import augment
 from mtjax.data.fields import FIELDS, Source, SourceInfo, collate
 from mtjax.data.sources.digit_scenes import digit_scenes
+from mtjax.data.sources.folder import folder
+from mtjax.data.sources.tfds import tfds
 from mtjax.registry import ConfigError, accepted, lookup, nearest
 
 SPLITS = ("train", "validation", "test")
-SOURCES: dict[str, Callable[..., Source]] = {"digit_scenes": digit_scenes}
+SOURCES: dict[str, Callable[..., Source]] = {"digit_scenes": digit_scenes, "folder": folder, "tfds": tfds}
 # Keys of config.data that are not the source's own: they say what is done with its examples.
 PIPELINE_KEYS = ("source", "batch_size", "eval_batch_size", "augment")
 
 
-def build(config: Mapping[str, Any], split: str) -> Source:
-    """The source that `config.data` names, for `split` in train, validation, test.
+def build(config: Any, split: str) -> Source:
+    """The source that `config.data`, a dict or ConfigDict, names, for `split` in train, validation, test.
 
     Keys other than `PIPELINE_KEYS` are the source's parameters; `source` is in `SOURCES` or is "package.module:Name".
     Raises ConfigError (a ValueError), in one line, for an unknown source, split or parameter.
     """
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r}; {nearest(split, SPLITS)}")
+    config = config.to_dict() if hasattr(config, "to_dict") else config
     builder = lookup(SOURCES, config.get("source", ""), "data.source")
     params = {key: value for key, value in config.items() if key not in PIPELINE_KEYS}
     known = accepted(builder)

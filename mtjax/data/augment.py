@@ -19,14 +19,14 @@ OFF: dict[str, Any] = {
 VISIBLE = 0.1  # of a box's area that must stay in the picture, or the box is dropped
 
 
-def augment(keys: Keys, batch: Batch, spec: Mapping[str, Any], train: bool = True) -> Batch:
+def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
     """Moves image, label maps and boxes of each example alike; what `spec` leaves out is off, and costs nothing.
 
     Args:
         keys: [B] typed keys; example i is changed by a function of `keys[i]` alone.
         batch: as `to_device_batch` gives it. Images are sampled bilinearly (exactly, if only flipped and shifted), any
             other field [B, H, W, ...] by nearest neighbor; values, as those of depth, are not changed.
-        spec: some of the keys of `OFF`.
+        spec: a mapping (a dict, a ConfigDict) with some of the keys of `OFF`.
         train: False for evaluation, which is normalized but not moved.
 
     Raises ConfigError for an unknown key or a value out of range.
@@ -60,7 +60,7 @@ def augment(keys: Keys, batch: Batch, spec: Mapping[str, Any], train: bool = Tru
     return moved
 
 
-def _checked(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(spec: Any) -> dict[str, Any]:
     """The whole spec, with what is left out turned off."""
     for name in spec:
         if name not in OFF:

@@ -10,44 +10,55 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mtjax.registry import one_line
+
 
 def default_data_dir() -> pathlib.Path:
     """Where mtjax keeps the data that it makes itself: `$MTJAX_DATA`, or `~/.cache/mtjax`."""
     return pathlib.Path(os.environ.get("MTJAX_DATA") or pathlib.Path.home() / ".cache" / "mtjax").expanduser()
 
 
-def open_split(builder: Any, split: str) -> Sequence[Any]:
-    """The examples of one split of a TFDS builder, made first if need be; a damaged copy is thrown away and made anew.
+def open_split(builder: Any, split: str, repair: bool = False) -> Sequence[Any]:
+    """The examples of one split of a TFDS builder, which is prepared first if it is not there yet.
 
-    Safe to call from several processes at once: one prepares, the others wait for it. Prints one line when it prepares.
+    Safe to call from several processes at once: one prepares, the others wait for it; one line tells of it. With
+    `repair`, for data that mtjax made itself, a damaged copy is thrown away and made anew; otherwise it is an error.
     """
-    with contextlib.suppress(Exception):  # not there yet, or damaged: either way it is looked at again under the lock
+    if _is_prepared(builder) and not (repair and _damage(builder, split)):
         return _read(builder, split)
     root = pathlib.Path(builder.data_path)
     root.parent.mkdir(parents=True, exist_ok=True)
     with _lock(root.parent / f".{root.name}.lock"):
-        try:
-            return _read(builder, split)
-        except Exception as problem:
-            damaged = problem if root.exists() else None
-        if damaged is not None:
-            print(f"{root} is damaged ({_line(damaged)}); preparing it again", file=sys.stderr, flush=True)
+        damage = root.exists() and repair and _damage(builder, split)
+        if damage:
+            print(f"{root} is damaged ({damage}); preparing it again", file=sys.stderr, flush=True)
             shutil.rmtree(root)
-        for leftover in root.parent.glob(f"incomplete.*_{root.name}"):
+        for leftover in root.parent.glob(f"incomplete.*_{root.name}"):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)
-        _prepare(builder)
+        if not _is_prepared(builder):
+            _prepare(builder)
         return _read(builder, split)
 
 
+def _is_prepared(builder: Any) -> bool:
+    return pathlib.Path(builder.data_path).joinpath("dataset_info.json").is_file()
+
+
+def _damage(builder: Any, split: str) -> str:
+    """Why the files of a prepared data set cannot be used; nothing if they can."""
+    try:
+        _read(builder, split)
+    except Exception as error:  # the readers of JSON, protocol buffers and records raise all sorts of things
+        return one_line(error)
+    return ""
+
+
 def _read(builder: Any, split: str) -> Sequence[Any]:
-    """Opens a split and checks that its files hold as many examples as they should."""
-    if not pathlib.Path(builder.data_path).joinpath("dataset_info.json").is_file():
-        raise FileNotFoundError(f"no dataset_info.json in {builder.data_path}")
+    """Opens a split and reads its last example, which a truncated file does not have."""
     builder.info.read_from_directory(str(builder.data_path))
-    if split.partition("[")[0] not in builder.info.splits:
-        raise ValueError(f"{builder.name} has no split {split!r}; it has {', '.join(builder.info.splits)}")
     source = builder.as_data_source(split=split)
-    source[len(source) - 1]
+    if len(source):
+        source[len(source) - 1]
     return source
 
 
@@ -58,8 +69,12 @@ def _prepare(builder: Any) -> None:
     tfds.disable_progress_bar()
     print(f"Preparing {builder.info.full_name} in {builder.data_path} ...", end="", file=sys.stderr, flush=True)
     start = time.monotonic()
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(file_format="array_record")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(file_format="array_record")
+    except BaseException:
+        print(" failed", file=sys.stderr, flush=True)
+        raise
     count = sum(split.num_examples for split in builder.info.splits.values())
     print(f" {count} examples in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
 
@@ -72,10 +87,6 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextlib.contextmanager

@@ -1,0 +1,202 @@
+"""`tfds`: any data set of TensorFlow Datasets, read without TensorFlow."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mtjax.data.fields import FIELDS, Example, Source, SourceInfo
+from mtjax.data.sources.memory import Memory
+from mtjax.data.sources.prepared import open_split, quiet
+from mtjax.registry import ConfigError, lookup, nearest, one_line
+
+PLANES = ("segments", "instances", "boundary", "depth")  # fields with a value for each pixel
+BOXES = ("boxes", "box_labels")
+
+
+def tfds(
+    split: str,
+    /,
+    *,
+    name: str,
+    data_dir: str | None = None,
+    splits: Mapping[str, str] | None = None,
+    features: Mapping[str, str] | None = None,
+    size: int = 64,
+    channels: int = 3,
+    max_boxes: int = 16,
+    memory: int = 1024,
+) -> Source:
+    """A TFDS data set that is prepared in a format with random access (array_record), or can be prepared now.
+
+    A picture that is not `size`×`size` is resized (antialiased) until its shorter side is `size`, and cropped: at a
+    random place, a function of (seed, k), for training; in the middle for evaluation. Label maps move with it.
+
+    Args:
+        split: "train", "validation" or "test".
+        name: the data set's name as in `tfds.builder`, "name/config:version", or "package.module:Builder".
+        data_dir: where it is prepared; TFDS's own default, if None.
+        splits: which of the data set's splits is which, such as {"validation": "train[90%:]"}; the same names if None.
+        features: mtjax's fields (see `FIELDS`) -> the data set's features, a "/" leading into a nested feature, such as
+            {"boxes": "objects/bbox"}. If None: image, and label where there is one.
+        size: height and width in pixels.
+        channels: 3, or 1 for gray.
+        max_boxes: how many boxes of an example to keep.
+        memory: how many MiB of decoded examples to keep.
+
+    Raises ConfigError (a ValueError) when there is no such data set, split, field or feature, and when it can neither
+    be read nor prepared.
+    """
+    if size < 1 or channels not in (1, 3):
+        raise ConfigError(f"size={size}, channels={channels}: expected a positive size, and 1 or 3 channels")
+    wanted = {"train": "train", "validation": "validation", "test": "test", **(splits or {})}
+    builder = _builder(name, data_dir)
+    examples = _open(builder, name, wanted.get(split, split))
+    table = _feature_table(builder.info.features, name, features)
+    return _Tfds(name, split, examples, table, _shapes(table, size, channels, max_boxes), memory << 20)
+
+
+class _Tfds(Source):
+    """Reads a prepared split and turns the chosen features into mtjax's fields."""
+
+    def __init__(
+        self, name: str, split: str, examples: Any, table: Mapping[str, Any], shapes: dict[str, Any], memory: int
+    ):
+        self._examples, self._split, self._memory = examples, split, Memory(memory)
+        self._features = {field: path for field, (path, _) in table.items()}
+        names = {field: tuple(feature.names) for field, (_, feature) in table.items() if hasattr(feature, "names")}
+        self.info = SourceInfo(name, shapes, names, shapes["image"])
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._cut(index, 0.5)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Example:
+        """The example with a crop at a random place of the picture's longer side."""
+        return self._cut(index, rng.random())
+
+    def _cut(self, index: int, place: float) -> Example:
+        """The square at `place` in [0, 1) of the longer side, with its labels."""
+        whole = self._memory.get(index, self._load)
+        size = self.info.image_shape[0]
+        height, width = whole["image"].shape[:2]
+        top, left = int(place * (height - size + 1)), int(place * (width - size + 1))
+        example = dict(whole)
+        for field in ("image", *PLANES):
+            if field in example:
+                example[field] = example[field][top : top + size, left : left + size]
+        if "boxes" in example:
+            moved = (example["boxes"] * ([height, width] * 2) - [top, left] * 2) / size
+            example.update(_kept_boxes(moved, example.get("box_labels"), self.info.fields["boxes"][0]))
+        return example
+
+    def _load(self, index: int) -> Example:
+        try:
+            raw = self._examples[index]
+            found = {field: _follow(raw, path) for field, path in self._features.items()}
+            return _resized(found, self.info.image_shape[0], self.info.image_shape[2])
+        except Exception as error:
+            message = f"{self.info.name}: cannot read {self._split} example {index}: {one_line(error)}"
+            raise ValueError(message) from error
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
+    """The TFDS builder of that name."""
+    import tensorflow_datasets
+
+    where: dict[str, Any] = {} if data_dir is None else {"data_dir": str(pathlib.Path(data_dir).expanduser())}
+    try:
+        with quiet():
+            if ":" in name and "." in name.partition(":")[0]:
+                return lookup({}, name, "data.name")(**where)
+            return tensorflow_datasets.builder(name, **where)
+    except Exception as error:  # TFDS's DatasetNotFoundError, an import of TensorFlow, a config that is missing
+        raise ConfigError(f"data.name={name!r}: cannot open the data set: {one_line(error)[:300]}") from error
+
+
+def _open(builder: Any, name: str, split: str) -> Any:
+    """The examples of a split, with what can go wrong put in one line."""
+    try:
+        with quiet():
+            return open_split(builder, split)
+    except Exception as error:
+        if builder.info.splits and split.partition("[")[0] not in builder.info.splits:
+            known = ", ".join(builder.info.splits)
+            hint = f"it has {known}; say which is which with data.splits, for example 'train[90%:]'"
+            raise ConfigError(f"data.splits: {name} has no split {split!r}; {hint}") from error
+        hint = "it must be prepared with file_format='array_record'; preparing most data sets needs TensorFlow once"
+        raise ConfigError(f"data.name={name!r}: cannot be read: {one_line(error)[:200]} ({hint})") from error
+
+
+def _feature_table(known: Any, name: str, features: Mapping[str, str] | None) -> dict[str, tuple[str, Any]]:
+    """Field -> (path of the feature, the feature), checked."""
+    if features is None:
+        features = {field: field for field in ("image", "label") if field in known}
+    table = {}
+    for field, path in features.items():
+        if field not in FIELDS:
+            raise ConfigError(f"unknown key data.features.{field}; {nearest(field, FIELDS)}")
+        feature = known
+        for part in path.split("/"):
+            inside = getattr(feature, "feature", feature)  # what a Sequence is a sequence of
+            if not hasattr(inside, "keys") or part not in inside:
+                options = inside.keys() if hasattr(inside, "keys") else ()
+                raise ConfigError(f"data.features.{field}: {name} has no feature {path!r}; {nearest(part, options)}")
+            feature = inside[part]
+        table[field] = (path, feature)
+    if "image" not in table:
+        raise ConfigError(f"data.features: {name} needs an image; it has {', '.join(known)}")
+    return table
+
+
+def _shapes(table: Mapping[str, Any], size: int, channels: int, max_boxes: int) -> dict[str, tuple[int, ...]]:
+    """Field -> shape of one example."""
+    known = {"image": (size, size, channels), "label": (), "boxes": (max_boxes, 4), "box_labels": (max_boxes,)}
+    return {field: known.get(field, (size, size)) for field in table}
+
+
+def _follow(example: Any, path: str) -> Any:
+    for part in path.split("/"):
+        example = example[part]
+    return example
+
+
+def _resized(found: dict[str, Any], size: int, channels: int) -> Example:
+    """The fields with image and planes brought to a shorter side of `size`, and channels to `channels`."""
+    image = np.asarray(found["image"])
+    image = image[..., 0] if image.shape[-1] == 1 else image[..., :3]
+    if image.dtype != np.uint8:
+        raise ValueError(f"images of type {image.dtype} are not supported, only uint8")
+    factor = size / min(image.shape[:2])
+    height, width = (max(size, round(length * factor)) for length in image.shape[:2])
+    picture = Image.fromarray(image).convert("RGB" if channels == 3 else "L")
+    picture = picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture)
+    example = {"image": pixels[..., None] if pixels.ndim == 2 else pixels}
+    for field in found:
+        value = np.asarray(found[field])
+        if field in PLANES:
+            plane = value[..., 0] if value.ndim == 3 else value
+            rows = np.arange(height) * plane.shape[0] // height
+            columns = np.arange(width) * plane.shape[1] // width
+            example[field] = plane[rows][:, columns]
+        elif field != "image":
+            example[field] = value.reshape(-1, 4).astype(np.float32) if field == "boxes" else value
+    return example
+
+
+def _kept_boxes(boxes: np.ndarray, labels: np.ndarray | None, count: int) -> Example:
+    """The first `count` boxes that lie at least partly in the picture, cut at its edge; the rest is filled up."""
+    cut = np.clip(boxes, 0, 1)
+    seen = np.flatnonzero((cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1]))[:count]
+    padded = np.zeros((count, 4), np.float32)
+    padded[: len(seen)] = cut[seen]
+    if labels is None:
+        return {"boxes": padded}
+    classes = np.full(count, -1, np.int32)
+    classes[: len(seen)] = labels[seen]
+    return {"boxes": padded, "box_labels": classes}
