@@ -1,0 +1,134 @@
+"""One batch as a picture: a column for each example, a row for each kind of label."""
+
+import colorsys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mtjax.data.fields import SourceInfo
+
+CELL, GAP, MARGIN, LEFT = 192, 8, 20, 104  # pixels
+PAPER, INK, FAINT = (250, 250, 248), (34, 34, 38), (130, 130, 136)
+MOST = 6  # examples on a sheet
+
+
+def sheet(batch: Mapping[str, Any], info: SourceInfo) -> np.ndarray:
+    """A contact sheet, uint8 [height, width, 3], of up to six examples of a host batch and all that is known of them.
+
+    Shows the image with its class, boxes with theirs, segments, instances, boundary and depth, as far as the batch has
+    them; a label that is not valid is left blank.
+    """
+    count = min(MOST, len(batch["image"]))
+    rows = [row for row in ROWS if row[1] in batch]
+    width = LEFT + count * (CELL + GAP) - GAP + MARGIN
+    page = Image.new("RGB", (width, 3 * MARGIN + 16 + len(rows) * (CELL + GAP) + 14), PAPER)
+    draw = ImageDraw.Draw(page)
+    shape = " x ".join(str(n) for n in info.image_shape)
+    draw.text((MARGIN, MARGIN - 4), info.name, INK, ImageFont.load_default(18))
+    draw.text((width - MARGIN, MARGIN), f"{shape}, {len(batch['image'])} examples", FAINT, _font(), anchor="ra")
+    for i in range(count):
+        draw.text((LEFT + i * (CELL + GAP), 2 * MARGIN + 10), _caption(batch, info, i), INK, _font())
+    for r, (name, field, paint) in enumerate(rows):
+        top = 3 * MARGIN + 10 + r * (CELL + GAP)
+        draw.text((LEFT - 12, top + CELL // 2), name, FAINT, _font(), anchor="rm")
+        for i in range(count):
+            if batch["valid"].get(field, np.ones(count, bool))[i]:
+                page.paste(paint(batch, info, i), (LEFT + i * (CELL + GAP), top))
+    return np.asarray(page)
+
+
+def _caption(batch: Mapping[str, Any], info: SourceInfo, i: int) -> str:
+    """The example's number, and its class if it has one."""
+    number = f"#{batch['index'][i]}" if "index" in batch else ""
+    if "label" not in batch or not batch["valid"]["label"][i]:
+        return number
+    return f"{number}  label {_name(info, 'label', batch['label'][i])}"
+
+
+def _image(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+    pixels = np.asarray(batch["image"][i])
+    pixels = pixels if pixels.dtype == np.uint8 else np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return _enlarged(np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels)
+
+
+def _boxes(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+    """The image, dimmed, with colored boxes and the names of their classes."""
+    cell = Image.blend(_image(batch, info, i), Image.new("RGB", (CELL, CELL), PAPER), 0.35)
+    draw = ImageDraw.Draw(cell)
+    labels = batch.get("box_labels")
+    for k, (top, left, bottom, right) in enumerate(batch["boxes"][i]):
+        if bottom <= top or right <= left:
+            continue
+        place = [left * CELL, top * CELL, right * CELL - 1, bottom * CELL - 1]
+        draw.rectangle(place, outline=INK, width=4)
+        draw.rectangle([place[0] + 1, place[1] + 1, place[2] - 1, place[3] - 1], outline=_color(k + 1), width=2)
+        if labels is not None and labels[i, k] >= 0:
+            name = _name(info, "box_labels", labels[i, k])
+            corner = (place[0] + 1, place[1] + 1)
+            draw.rectangle(draw.textbbox(corner, f" {name} ", _font()), fill=INK)
+            draw.text(corner, f" {name} ", _color(k + 1), _font())
+    return cell
+
+
+def _classes(field: str) -> Callable[[Mapping[str, Any], SourceInfo, int], Image.Image]:
+    """Paints a map of classes over the grayed image, one color per class."""
+
+    def paint(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+        classes = np.asarray(batch[field][i])
+        gray = np.asarray(_image(batch, info, i).convert("L"), np.float32)[..., None] * 0.5 + 110
+        colors = np.array([_color(int(k)) for k in np.unique(classes)], np.float32)
+        cover = _enlarged(colors[np.unique(classes, return_inverse=True)[1].reshape(classes.shape)].astype(np.uint8))
+        shown = _enlarged(np.repeat((classes != 0)[..., None] * np.uint8(255), 3, -1))
+        return Image.composite(cover, Image.fromarray(np.repeat(gray, 3, -1).astype(np.uint8)), shown.convert("L"))
+
+    return paint
+
+
+def _boundary(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+    strength = np.clip(np.asarray(batch["boundary"][i], np.float32), 0, 1)[..., None]
+    return _enlarged(((1 - strength) * PAPER + strength * INK).astype(np.uint8))
+
+
+def _depth(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+    """Near is warm and light, far is cold and dark; scaled to the range of the batch."""
+    everything, depth = np.asarray(batch["depth"]), np.asarray(batch["depth"][i], np.float32)
+    span = everything.max() - everything.min()
+    far = (depth - everything.min()) / (span if span > 0 else 1)
+    stops = np.array([[253, 231, 160], [240, 130, 80], [150, 50, 110], [32, 18, 62]], np.float32)
+    levels = [np.interp(far, np.linspace(0, 1, len(stops)), stops[:, channel]) for channel in range(3)]
+    return _enlarged(np.stack(levels, -1).astype(np.uint8))
+
+
+def _enlarged(pixels: np.ndarray) -> Image.Image:
+    """A cell with each pixel kept visible as a square; cells larger than a picture's pixels are never blurred."""
+    height, width = pixels.shape[:2]
+    resample = Image.Resampling.NEAREST if max(height, width) <= CELL else Image.Resampling.BOX
+    return Image.fromarray(pixels).resize((CELL, CELL), resample)
+
+
+def _name(info: SourceInfo, field: str, number: int | np.integer) -> str:
+    names = info.class_names.get(field, ())
+    return names[number] if 0 <= number < len(names) else str(number)
+
+
+def _color(k: int) -> tuple[int, int, int]:
+    """Well separated colors for classes 0, 1, 2, ...: hues a golden ratio apart."""
+    red, green, blue = colorsys.hls_to_rgb((k * 0.618034) % 1, 0.62, 0.85)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _font() -> Any:
+    return ImageFont.load_default(13)
+
+
+# Row title, the field it needs, and what paints a cell of it.
+ROWS: tuple[tuple[str, str, Callable[[Mapping[str, Any], SourceInfo, int], Image.Image]], ...] = (
+    ("image", "image", _image),
+    ("boxes", "boxes", _boxes),
+    ("segments", "segments", _classes("segments")),
+    ("instances", "instances", _classes("instances")),
+    ("boundary", "boundary", _boundary),
+    ("depth", "depth", _depth),
+)
