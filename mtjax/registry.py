@@ -63,7 +63,13 @@ def accepted(entry: Any) -> dict[str, inspect.Parameter]:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: its first line, with its type where the message alone would not say what it is."""
-    text = " ".join(str(error).split())
-    plain = isinstance(error, ValueError | OSError | ImportError) and text
-    return text if plain else f"{type(error).__name__}: {text}".rstrip(": ")
+    """An exception as one line: mtjax's own messages whole, the first line of others.
+
+    The type stands in front where the message alone would not say what it is.
+    """
+    kind = type(error)
+    if isinstance(error, ConfigError) or kind.__module__.startswith("mtjax"):
+        return " ".join(str(error).split())
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    speaks = isinstance(error, ValueError | OSError | ImportError) and first
+    return first if speaks else f"{kind.__name__}: {first}".rstrip(": ")

@@ -1,0 +1,235 @@
+"""The command line: `mtjax train | eval | compare | show`.
+
+What goes wrong is one line on standard error: exit code 2 if the command or the config is wrong, 1 for anything else,
+130 when interrupted; `--debug` adds the traceback. A training run that was asked to stop (SIGTERM) saves and exits
+with 75.
+"""
+
+import dataclasses
+import functools
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtjax import __version__
+from mtjax.config import ConfigError, nearest, normalize, one_line, read, resolve
+
+FLAGS: dict[str, tuple[type, Any, str]] = {
+    "config": (str, None, "FILE.py or FILE.py:ARGUMENT, the recipe; --config.a.b=VALUE changes one key of it"),
+    "workdir": (str, None, "folder of the run"),
+    "split": (str, "test", "train, validation or test"),
+    "single_task": (bool, False, "also train each task alone, into WORKDIR/single, and report what sharing changed"),
+    "limit": (int, None, "compare on this many test images at most"),
+    "out": (str, "data.png", "picture to write"),
+    "debug": (bool, False, "show the traceback of an error, and what the libraries log"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command: what it does in one line, the flags that it must have and may have, and the function behind it."""
+
+    summary: str
+    needs: tuple[str, ...]
+    takes: tuple[str, ...]
+    run: Callable[["Arguments"], int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What stands on the command line behind the command.
+
+    flags: values by name; changes: the `--config.a.b=value` flags, in order.
+    """
+
+    flags: dict[str, Any]
+    changes: list[str]
+
+    def config(self) -> tuple[Any, dict[str, Any]]:
+        """The resolved config and its overrides."""
+        return resolve(read(self.flags["config"]), self.changes)
+
+
+def train(arguments: Arguments) -> int:
+    """Trains, or goes on with what was begun in the workdir."""
+    config, overrides = arguments.config()
+    from mtjax.train import run
+
+    return run(config, overrides, arguments.flags["workdir"])
+
+
+def evaluate(arguments: Arguments) -> int:
+    """Prints every metric of every task on a split."""
+    from mtjax import show
+    from mtjax.train import evaluate as evaluate_workdir
+
+    workdir, split = arguments.flags["workdir"], arguments.flags["split"]
+    show.metrics(evaluate_workdir(workdir, split), f"{workdir}, {split} split")
+    return 0
+
+
+def compare(arguments: Arguments) -> int:
+    """Compares the learned heads with the classical solvers, on the same observations."""
+    from mtjax.compare import compare_command
+
+    flags = arguments.flags
+    return compare_command(flags["workdir"], limit=flags["limit"], single_task=flags["single_task"])
+
+
+def shows(name: str) -> Callable[[Arguments], int]:
+    """The function behind `mtjax show NAME`."""
+
+    def run(arguments: Arguments) -> int:
+        from mtjax import show
+
+        out = {"out": Path(arguments.flags["out"])} if "out" in arguments.flags else {}
+        getattr(show, name)(*(arguments.config() if "config" in arguments.flags else ()), **out)
+        return 0
+
+    return run
+
+
+COMMANDS = {
+    "train": Command("train a recipe, or resume it: the same command again", ("config", "workdir"), (), train),
+    "eval": Command("every metric of every task on one split", ("workdir",), ("split",), evaluate),
+    "compare": Command(
+        "learned heads and classical solvers on the same observations", ("workdir",), ("single_task", "limit"), compare
+    ),
+    "show config": Command("the resolved config, and what the command line changed", ("config",), (), shows("config")),
+    "show data": Command("one batch as a picture", ("config",), ("out",), shows("data")),
+    "show model": Command("parameters and FLOPs by module", ("config",), (), shows("model")),
+    "show devices": Command("the devices that JAX sees", (), (), shows("devices")),
+    "show solvers": Command("the solvers that a config may name, with their parameters", (), (), shows("solvers")),
+    "show tasks": Command("the kinds of task that a config may name, with their parameters", (), (), shows("tasks")),
+}
+
+
+def usage(name: str | None = None) -> str:
+    """The help of one command, or of all."""
+    if name is None:
+        lines = ["usage: mtjax COMMAND --flag=value ...", "", "commands:"]
+        lines += [f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()]
+        return "\n".join([*lines, "", "`mtjax COMMAND --help` lists the flags of one; `mtjax --version` the version."])
+    command = COMMANDS[name]
+    needed = "".join(f" --{flag}={flag.upper()}" for flag in command.needs)
+    lines = [f"usage: mtjax {name}{needed} [flags]", "", command.summary, "", "flags:"]
+    lines += [
+        f"  --{flag.replace('_', '-'):<12} {FLAGS[flag][2]}" for flag in (*command.needs, *command.takes, "debug")
+    ]
+    return "\n".join(lines)
+
+
+def find(words: Sequence[str]) -> str:
+    """The command that the leading words name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest one.
+    """
+    name = " ".join(words)
+    if name in COMMANDS:
+        return name
+    firsts = {command.split()[0] for command in COMMANDS}
+    if words[0] not in firsts:
+        raise ConfigError(f"unknown command {words[0]!r}; {nearest(words[0], firsts)}")
+    if words[0] in COMMANDS:
+        raise ConfigError(f"unexpected {words[1]!r} after {words[0]!r}; a flag is --name=value")
+    targets = [command.split()[1] for command in COMMANDS if command.startswith(f"{words[0]} ")]
+    if len(words) != 2:
+        raise ConfigError(f"{words[0]} takes one word: {', '.join(targets)}")
+    raise ConfigError(f"unknown {words[0]} {words[1]!r}; {nearest(words[1], targets)}")
+
+
+def parse(name: str, words: Sequence[str]) -> Arguments:
+    """The flags of one command.
+
+    Raises:
+        ConfigError: an unknown flag, with the nearest one; a missing one; a value of the wrong type.
+    """
+    from absl import flags
+
+    command = COMMANDS[name]
+    known = (*command.needs, *command.takes, "debug")
+    plain, changes = [], []
+    for word in normalize(words):
+        flag, equals, value = word.removeprefix("--").partition("=")
+        if "config" in known and flag.removeprefix("no").startswith("config."):
+            changes.append(word)
+            continue
+        flag = flag.replace("-", "_")
+        if flag not in known:
+            shown = [f"--{other.replace('_', '-')}" for other in known]
+            raise ConfigError(f"unknown flag --{flag.replace('_', '-')} of mtjax {name}; {nearest(f'--{flag}', shown)}")
+        if FLAGS[flag][0] is not bool and not value:
+            raise ConfigError(f"--{flag} needs a value: --{flag}={flag.upper()}")
+        plain.append(f"--{flag}{equals}{value}")
+    values = flags.FlagValues()
+    count = functools.partial(flags.DEFINE_integer, lower_bound=1)
+    define = {str: flags.DEFINE_string, int: count, bool: flags.DEFINE_boolean}
+    for flag in known:
+        kind, default, text = FLAGS[flag]
+        define[kind](flag, default, text, flag_values=values)
+    try:
+        values(["mtjax", *plain])
+    except flags.Error as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    for flag in command.needs:
+        if values[flag].value is None:
+            raise ConfigError(f"mtjax {name} needs --{flag}={flag.upper()}: {FLAGS[flag][2]}")
+    return Arguments({flag: values[flag].value for flag in known}, changes)
+
+
+def prepare(debug: bool) -> None:
+    """Keeps compiled programs between calls, and the libraries' own messages out of the terminal."""
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "mtjax" / "jax"))
+    if debug:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for library in ("absl", "jax", "orbax", "grain", "tensorflow_datasets"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", module="mtjax")
+    warnings.showwarning = lambda message, *_, **__: print(f"mtjax: warning: {message}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(f"mtjax {__version__}")
+        return 0
+    debug = "--debug" in words
+    try:
+        first_flag = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+        wants_help = bool({"--help", "-h"} & set(words))
+        if not words[:first_flag]:
+            if words and not wants_help:
+                raise ConfigError(f"the command comes first: mtjax COMMAND {words[0]}; `mtjax --help` lists them")
+            print(usage(), file=sys.stdout if wants_help else sys.stderr)
+            return 0 if wants_help else 2
+        name = find(words[:first_flag])
+        if wants_help:
+            print(usage(name))
+            return 0
+        arguments = parse(name, words[first_flag:])
+        prepare(debug)
+        return COMMANDS[name].run(arguments)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("mtjax: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"mtjax: error: {one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""What `mtjax show` and `mtjax eval` print: tables and pictures of what a config means, before anything runs."""
+
+import inspect
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mtjax.registry import accepted, entry_function
+from mtjax.schema import SECTIONS
+
+Row = tuple[str, str, int, float]
+
+
+def console() -> Console:
+    """A console as wide as the terminal, or wide enough for any table where the output goes to a file."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=160)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
+    """A table; columns named in `numbers` are set flush right."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", no_wrap=column in numbers)
+    for row in rows:
+        made.add_row(*(escape(cell) for cell in row))
+    return made
+
+
+def config(config: Any, overrides: Mapping[str, Any]) -> None:
+    """Prints the resolved config, section by section; what the command line changed is marked."""
+    print("\n".join(config_lines(config, overrides)))
+
+
+def config_lines(config: Any, overrides: Mapping[str, Any]) -> list[str]:
+    """The lines of `config`."""
+    lines: list[str] = []
+
+    def add(value: Any, name: str, where: str, depth: int) -> None:
+        mark = "   <- command line" if where in overrides else ""
+        if isinstance(value, Mapping) and value:
+            lines.append(f"{'  ' * depth}{name}:{mark}")
+            for key in sorted(value, key=lambda key: (key != "kind", key)):
+                add(value[key], key, f"{where}.{key}", depth + 1)
+        elif isinstance(value, list) and value:
+            lines.append(f"{'  ' * depth}{name}:{mark}")
+            for i, item in enumerate(value):
+                add(item, f"[{i}]", f"{where}[{i}]", depth + 1)
+        else:
+            shown = repr(dict(value)) if isinstance(value, Mapping) else repr(value)
+            lines.append(f"{'  ' * depth}{name}: {shown}{mark}")
+
+    for section in SECTIONS:
+        add(config[section], section, section, 0)
+    return lines
+
+
+def data(config: Any, overrides: Mapping[str, Any], *, out: Path) -> None:
+    """Writes the first training batch, with all that is known of it, as one picture."""
+    del overrides
+    from PIL import Image
+
+    from mtjax.data import build, preview
+    from mtjax.data.pipeline import batch_at
+
+    source = build(config.data, "train")
+    batch = batch_at(source, config.data.batch_size, config.train.seed, 0)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(preview.sheet(batch, source.info)).save(out)
+    rows = [
+        (name, str(batch[name].dtype), "×".join(map(str, shape)), ", ".join(source.info.class_names.get(name, ())))
+        for name, shape in source.info.fields.items()
+    ]
+    screen = console()
+    screen.print(
+        table(f"{source.info.name}: {len(source)} training examples", ("field", "type", "shape", "classes"), rows)
+    )
+    screen.print(f"\nfirst batch: {out}", soft_wrap=True)
+
+
+def model(config: Any, overrides: Mapping[str, Any]) -> None:
+    """Prints parameters and operations per image of every module: encoder, sharing and the head of each task."""
+    del overrides
+    rows = model_rows(config)
+    totals = [row for row in rows if "/" not in row[0]]
+    rows.append(("total", "", sum(row[2] for row in totals), sum(row[3] for row in totals)))
+    numbers = ("parameters", "FLOPs per image")
+    shown = []
+    for path, kind, parameters, flops in rows:
+        *above, name = path.split("/")
+        shown.append(("  " * len(above) + name, kind, f"{parameters:,}", quantity(flops)))
+    console().print(table("model", ("module", "kind", *numbers), shown, numbers))
+
+
+def model_rows(config: Any) -> list[Row]:
+    """Path, kind, parameters and operations per image of each part of the network and of its direct children."""
+    import jax
+
+    from mtjax import flops
+    from mtjax.data import build as build_source
+    from mtjax.train.build import build
+    from mtjax.train.step import observe_for_evaluation
+
+    source = build_source(config.data, "train")
+    experiment = build(config, source.info, len(source))
+    net = experiment.model
+
+    def observe() -> Any:
+        image = jax.numpy.zeros((1, *source.info.image_shape))
+        return observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), image)
+
+    observed = jax.eval_shape(observe)
+    params = jax.eval_shape(net.init, jax.random.key(0), observed)
+    read = net.task_pyramids(jax.eval_shape(net.encode, params, observed))
+    share = {"params": params["sharing"]}
+    shared = jax.eval_shape(net.sharing.apply, share, read)
+    rows = part("encoder", net.encoder, params["encoder"], flops.by_module(net.encode, params, observed))
+    rows += part("sharing", net.sharing, params["sharing"], flops.by_module(net.sharing.apply, share, read))
+    for task, head in net.heads.items():
+        own = params["heads"][task]
+        counted = flops.by_module(head.apply, {"params": own}, shared[task], observed[net.reads[task]])
+        rows += part(task, head, own, counted)
+    return rows
+
+
+def part(
+    name: str, module: Any, params: Mapping[str, Any], flops: Mapping[str, float]
+) -> list[tuple[str, str, int, float]]:
+    """The rows of one part of the network: its sum, then its direct children."""
+    import jax
+
+    def size(tree: Any) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+    root = type(module).__name__
+    by_child: dict[str, float] = {}
+    for scope, count in flops.items():
+        inside = scope.split("/")
+        child = inside[inside.index(root) + 1] if root in inside[:-1] else ""
+        by_child[child] = by_child.get(child, 0) + count
+    rows = [(name, root, size(params), sum(flops.values()))]
+    rows += [(f"{name}/{child}", "", size(params[child]), by_child.get(child, 0)) for child in params]
+    return rows
+
+
+def quantity(number: float) -> str:
+    """A number with a metric prefix: 1.23 M."""
+    for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.3g} {prefix}"
+    return f"{number:.3g}"
+
+
+def devices() -> None:
+    """Prints the devices that JAX sees, and the versions in use."""
+    import jax
+
+    from mtjax.record import versions
+
+    rows = []
+    for device in jax.devices():
+        stats = device.memory_stats() or {}
+        memory = f"{stats['bytes_limit'] / 2**30:.1f} GiB" if "bytes_limit" in stats else ""
+        rows.append((str(device.id), device.platform, device.device_kind, str(device.process_index), memory))
+    screen = console()
+    screen.print(table("devices", ("id", "platform", "kind", "process", "memory"), rows, ("memory",)))
+    known = ", ".join(f"{name} {version}" for name, version in versions().items())
+    screen.print(f"\npython {platform.python_version()}, {known}", soft_wrap=True)
+
+
+def solvers() -> None:
+    """Prints the solvers and priors that a config may name."""
+    from mtjax.solvers import PRIORS, SOLVERS
+
+    rows = [
+        (name, entry.problem, parameters(entry), ", ".join(entry.tunable), entry.source)
+        for name, entry in SOLVERS.items()
+    ]
+    columns = ("solver", "problem", "parameters", "tuned by compare", "source")
+    screen = console()
+    screen.print(table("solvers", columns, rows))
+    rows = [(name, summary(entry), parameters(entry)) for name, entry in PRIORS.items()]
+    screen.print(table("\npriors", ("prior", "what it is", "parameters"), rows))
+
+
+def tasks() -> None:
+    """Prints the kinds of task that a config may name."""
+    from mtjax.tasks import TASKS
+
+    rows = [(name, summary(entry), parameters(entry)) for name, entry in TASKS.items()]
+    console().print(table("tasks", ("kind", "what it is", "parameters"), rows))
+
+
+def metrics(values: Mapping[str, float], title: str) -> None:
+    """Prints metrics named "TASK/METRIC", one line per task."""
+    by_task: dict[str, list[str]] = {}
+    for name, value in values.items():
+        task, _, metric = name.rpartition("/")
+        by_task.setdefault(task, []).append(f"{metric} {value:.4g}")
+    console().print(table(title, ("task", "metrics"), [(task, "   ".join(cells)) for task, cells in by_task.items()]))
+
+
+def parameters(entry: Any) -> str:
+    """The parameters of a registry entry with their defaults, as a config would give them."""
+    shown = []
+    for name, parameter in accepted(entry).items():
+        default = parameter.default
+        if isinstance(default, Mapping) and "kind" in default:
+            default = f"{default['kind']}(...)" if len(default) > 1 else default["kind"]
+        elif default is not inspect.Parameter.empty:
+            default = repr(default)
+        shown.append(name if default is inspect.Parameter.empty else f"{name}={default}")
+    return ", ".join(shown)
+
+
+def summary(entry: Any) -> str:
+    """The first line of a registry entry's docstring."""
+    return (inspect.getdoc(entry_function(entry)) or "").partition("\n")[0]
