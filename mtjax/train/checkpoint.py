@@ -8,7 +8,6 @@ SHA-256 of the record itself.
 Two sets are kept below one folder: `latest`, the last few, from which a run resumes; `best`, the best by validation.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -22,8 +21,18 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mtjax.train.record import (
+    DamagedError,
+    difference,
+    make_record,
+    named_leaves,
+    to_device,
+    to_host,
+    verify_arrays,
+    verify_record,
+)
+
 _LOG = logging.getLogger("mtjax")
-_FORMAT = 1
 
 # What goes wrong inside Orbax is told here, in one line. Its log tells much more, and when one array cannot be read,
 # the reads of the others end after its event loop was closed, each with a traceback.
@@ -38,61 +47,9 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be written, or none of those there can be used; the message is one line."""
 
 
-class _DamagedError(Exception):
-    """One checkpoint is not what was saved."""
-
-
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
-
-
-def _named_leaves(state: Any) -> dict[str, Any]:
-    """The leaves by their paths, such as `params/encoder/conv/kernel`."""
-    leaves: dict[str, Any] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        if name in leaves or not hasattr(leaf, "dtype"):
-            what = "two leaves have this path" if name in leaves else f"expected an array, got {type(leaf).__name__}"
-            raise ValueError(f"state cannot be a checkpoint: {name}: {what}")
-        leaves[name] = leaf
-    return leaves
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _spec(leaf: Any) -> dict[str, Any]:
-    return {"dtype": str(leaf.dtype), "shape": list(leaf.shape)}
-
-
-def _to_host(leaves: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
-    """Copies of the arrays, which outlive the donation of the originals, and what describes them."""
-    specs, data = {}, {}
-    for name, leaf in leaves.items():
-        specs[name] = _spec(leaf)
-        if _is_key(leaf):
-            specs[name]["impl"] = str(jax.random.key_impl(leaf))
-        data[name] = jax.random.key_data(leaf) if _is_key(leaf) else leaf
-        if isinstance(data[name], jax.Array):
-            data[name].copy_to_host_async()
-    return {name: np.array(jax.device_get(leaf)) for name, leaf in data.items()}, specs
-
-
-def _to_device(data: np.ndarray, spec: Mapping[str, Any]) -> jax.Array:
-    array = jax.device_put(data)
-    return jax.random.wrap_key_data(array, impl=spec["impl"]) if "impl" in spec else array
-
-
-def _digest(data: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(data).view(np.uint8).data if data.size else b"").hexdigest()
-
-
-def _seal(record: Mapping[str, Any]) -> str:
-    """SHA-256 of the record's canonical JSON, itself left out."""
-    content = {name: value for name, value in record.items() if name != "seal"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _steps(directory: pathlib.Path) -> list[int]:
@@ -107,49 +64,6 @@ def _manager(directory: pathlib.Path, read_only: bool) -> ocp.CheckpointManager:
         read_only=read_only, cleanup_tmp_directories=not read_only, enable_async_checkpointing=False
     )
     return ocp.CheckpointManager(directory, options=options)
-
-
-def _read_record(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
-    record = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore())).record
-    if not isinstance(record, dict) or record.get("seal") != _seal(record):
-        raise _DamagedError("its record does not match its own digest")
-    if record["format"] != _FORMAT:
-        raise CheckpointError(f"{manager.directory / str(step)} has format {record['format']}, expected {_FORMAT}")
-    return record
-
-
-def _read_arrays(manager: ocp.CheckpointManager, step: int, record: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    arrays = manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore())).arrays
-    for name, digest in record["digests"].items():
-        if name in record["empty"]:  # Orbax refuses arrays without elements
-            arrays[name] = np.zeros(record["leaves"][name]["shape"], record["empty"][name])
-        if name not in arrays:
-            raise _DamagedError(f"{name} is missing")
-        if _digest(np.asarray(arrays[name])) != digest:
-            raise _DamagedError(f"{name} does not match its digest")
-    return arrays
-
-
-def _difference(record: Mapping[str, Any], template: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
-    """What makes a good checkpoint another run's, in one line; None if it fits."""
-
-    def show(spec: Mapping[str, Any]) -> str:
-        return f"{spec['dtype']}{spec['shape']}"
-
-    for name in sorted({*record["metadata"], *metadata}):
-        saved, now = record["metadata"].get(name), metadata.get(name)
-        if json.dumps(saved) != json.dumps(now):  # as text: the order of tasks is that of arrays in the state
-            return f"{name} is {saved} there and {now} here"
-    saved = {name: {"dtype": s["dtype"], "shape": s["shape"]} for name, s in record["leaves"].items()}
-    now = {name: _spec(leaf) for name, leaf in template.items()}
-    lines = [f"{name} is not there" for name in now if name not in saved]
-    lines += [f"{name} is not here" for name in saved if name not in now]
-    lines += [
-        f"{name} is {show(saved[name])} there and {show(now[name])} here"
-        for name in now
-        if name in saved and saved[name] != now[name]
-    ]
-    return lines[0] + (f", and {len(lines) - 1} more differences" if lines[1:] else "") if lines else None
 
 
 class Checkpoints:
@@ -200,9 +114,10 @@ class Checkpoints:
             self._open()
         sets = ["latest"]
         if score is not None and math.isfinite(score) and (self._best_score is None or score > self._best_score):
-            sets, self._best_score = ["best", "latest"], score  # in this order: resuming never evaluates a step twice
+            # In this order: a run that was killed in between resumes before this step, and evaluates it again.
+            sets, self._best_score = ["best", "latest"], score
         if sets := [which for which in sets if self._known_good.get(which) != step]:
-            arrays, specs = _to_host(_named_leaves(state))
+            arrays, specs = to_host(named_leaves(state))
             self._pending = self._worker.submit(self._write, step, arrays, specs, score, sets)
 
     def restore(self, template: Any, which: Literal["latest", "best"] = "latest") -> tuple[Any, int] | None:
@@ -226,7 +141,7 @@ class Checkpoints:
             path = self.directory / name / str(step)
             try:
                 state = self._read(name, step, template)
-            except _DamagedError as error:
+            except DamagedError as error:
                 _LOG.warning("checkpoint of step %d is damaged and not used: %s: %s", step, path, error)
                 continue
             self._known_good[name] = step
@@ -258,21 +173,18 @@ class Checkpoints:
         for step in _steps(self.directory / "best"):
             try:
                 record = self._verified(self._managers["best"], step)[0]
-            except _DamagedError as error:
+            except DamagedError as error:
                 _LOG.warning("best checkpoint, of step %d, is damaged and will be replaced: %s", step, error)
             else:
                 self._best_score = record["score"]
                 self._known_good["best"] = step
+                break
 
     def _write(
         self, step: int, arrays: dict[str, np.ndarray], specs: dict[str, Any], score: float | None, sets: list[str]
     ) -> None:
-        record: dict[str, Any] = {"format": _FORMAT, "step": step, "score": score, "metadata": self._metadata}
-        record["leaves"] = specs
-        record["digests"] = {name: _digest(array) for name, array in arrays.items()}
-        record["empty"] = {name: str(array.dtype) for name, array in arrays.items() if not array.size}
-        record["seal"] = _seal(record)
-        filled = {name: array for name, array in arrays.items() if array.size}
+        record = make_record(arrays, specs, step, score, self._metadata)
+        filled = {name: array for name, array in arrays.items() if array.size}  # Orbax refuses arrays without elements
         for which in sets:
             manager = self._managers[which]
             try:
@@ -295,22 +207,29 @@ class Checkpoints:
 
     def _verified(self, manager: ocp.CheckpointManager, step: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         try:
-            record = _read_record(manager, step)
-            return record, _read_arrays(manager, step, record)
-        except (_DamagedError, CheckpointError):
+            record = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+            verify_record(record)
+            arrays = manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))["arrays"]
+        except DamagedError:
             raise
         except Exception as error:  # what a damaged file makes Orbax raise cannot be foreseen
-            raise _DamagedError(_one_line(error)) from error
+            raise DamagedError(_one_line(error)) from error
+        for name, spec in record["leaves"].items():
+            stored = spec["stored"]
+            if 0 in stored["shape"]:
+                arrays[name] = np.zeros(stored["shape"], stored["dtype"])
+        verify_arrays(record, arrays)
+        return record, arrays
 
     def _read(self, which: str, step: int, template: Any) -> Any:
         path = self.directory / which / str(step)
-        wanted = _named_leaves(template)
+        wanted = named_leaves(template)
         manager = _manager(self.directory / which, read_only=True)
         try:
             record, arrays = self._verified(manager, step)
         finally:
             manager.close()
-        if difference := _difference(record, wanted, self._metadata):
-            raise CheckpointError(f"checkpoint {path} is of another run: {difference}")
-        leaves = [_to_device(arrays[name], record["leaves"][name]) for name in wanted]
+        if differs := difference(record, wanted, self._metadata):
+            raise CheckpointError(f"checkpoint {path} is of another run: {differs}")
+        leaves = [to_device(arrays[name], record["leaves"][name]) for name in wanted]
         return jax.tree.unflatten(jax.tree.structure(template), leaves)

@@ -1,6 +1,6 @@
 """The optimizer of the encoder, and of each head where the config asks for another one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -138,7 +138,7 @@ def make(spec: Mapping[str, Any] | ConfigDict, steps: int, tasks: Sequence[str])
         if task not in tasks:
             raise ConfigError(f"optimizer.per_task: no task is called {task!r}; {nearest(task, tasks)}")
 
-    transforms = {_MAIN: _one(main, steps, "optimizer")}
+    transforms: dict[Hashable, optax.GradientTransformation] = {_MAIN: _one(main, steps, "optimizer")}
     for task, own in per_task.items():
         transforms[f"head/{task}"] = _one(_inherit(main, own), steps, f"optimizer.per_task.{task}")
 
