@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mtjax.metrics.image import ms_ssim, ssim
-from mtjax.metrics.pixels import known
+from mtjax.metrics.segmentation import known
 from mtjax.registry import ConfigError, accepted, lookup, nearest
 from mtjax.typing import Array, Float, Int, PerExample
 

@@ -63,21 +63,6 @@ def boundary_f(probability: Map, target: Map, *, tolerance: int = 1, threshold: 
     return jnp.where(both > 0, 2 * precision * recall / jnp.where(both > 0, both, 1), 0), count
 
 
-def segmentation(logits: Logits, labels: Labels) -> dict[str, Pair]:
-    """Mean intersection over union, and pixel accuracy, by name."""
-    return {"miou": mean_iou(logits, labels), "pixel_accuracy": pixel_accuracy(logits, labels)}
-
-
-def boundary(logits: Map, target: Map, *, tolerance: int = 1) -> dict[str, Pair]:
-    """F, precision and recall of the pixels whose boundary probability, the logit's sigmoid, is above 1/2, by name."""
-    probability = jax.nn.sigmoid(logits)
-    return {
-        "f": boundary_f(probability, target, tolerance=tolerance),
-        "precision": boundary_precision(probability, target, tolerance=tolerance),
-        "recall": boundary_recall(probability, target, tolerance=tolerance),
-    }
-
-
 def dilate(mask: Bool[Array, "B H W"], radius: int) -> Bool[Array, "B H W"]:
     """True within Euclidean distance `radius` pixels of a true pixel (dilation by a disc)."""
     if radius < 0:

@@ -48,16 +48,6 @@ def f1(logits: Logits, labels: Labels) -> Pair:
     return 2 * predicted * true, predicted + true
 
 
-def classification(logits: Logits, labels: Labels) -> dict[str, Pair]:
-    """Accuracy, and F1, precision and recall averaged over classes, by name."""
-    return {
-        "accuracy": accuracy(logits, labels),
-        "f1": f1(logits, labels),
-        "precision": precision(logits, labels),
-        "recall": recall(logits, labels),
-    }
-
-
 def _one_hot(logits: Logits, labels: Labels) -> tuple[Float[Array, "B K"], Float[Array, "B K"]]:
     classes = logits.shape[-1]
     counts = (labels >= 0)[:, None].astype(logits.dtype)
