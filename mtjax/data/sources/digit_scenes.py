@@ -53,8 +53,9 @@ class _DigitScenes(Source):
         )
         known = {known.name: known for known in DigitScenes.BUILDER_CONFIGS}
         with quiet():
-            builder = DigitScenes(data_dir=data_dir, config=known.get(config.name, config))
-            self._examples = open_split(builder, split, repair=True)
+            self._examples = open_split(
+                lambda: DigitScenes(data_dir=data_dir, config=known.get(config.name, config)), split, repair=True
+            )
         self._memory = Memory(MEMORY)
         plane = (size, size)
         self.info = SourceInfo(

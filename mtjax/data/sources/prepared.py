@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mtjax.registry import one_line
@@ -18,23 +18,26 @@ def default_data_dir() -> pathlib.Path:
     return pathlib.Path(os.environ.get("MTJAX_DATA") or pathlib.Path.home() / ".cache" / "mtjax").expanduser()
 
 
-def open_split(builder: Any, split: str, repair: bool = False) -> Sequence[Any]:
-    """The examples of one split of a TFDS builder, which is prepared first if it is not there yet.
+def open_split(make: Callable[[], Any], split: str, repair: bool = False) -> Sequence[Any]:
+    """The examples of one split of the TFDS builder that `make` gives, prepared first if they are not there yet.
 
     Safe to call from several processes at once: one prepares, the others wait for it; one line tells of it. With
     `repair`, for data that mtjax made itself, a damaged copy is thrown away and made anew; otherwise it is an error.
     """
+    builder = make()
     if _is_prepared(builder) and not (repair and _damage(builder, split)):
         return _read(builder, split)
     root = pathlib.Path(builder.data_path)
     root.parent.mkdir(parents=True, exist_ok=True)
     with _lock(root.parent / f".{root.name}.lock"):
-        damage = root.exists() and repair and _damage(builder, split)
+        # A builder remembers what it found on disk when it was made, so each look at the disk takes a new one.
+        damage = root.exists() and repair and _damage(make(), split)
         if damage:
             print(f"{root} is damaged ({damage}); preparing it again", file=sys.stderr, flush=True)
             shutil.rmtree(root)
         for leftover in root.parent.glob(f"incomplete.*_{root.name}"):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)
+        builder = make()
         if not _is_prepared(builder):
             _prepare(builder)
         return _read(builder, split)
@@ -55,7 +58,8 @@ def _damage(builder: Any, split: str) -> str:
 
 def _read(builder: Any, split: str) -> Sequence[Any]:
     """Opens a split and reads its last example, which a truncated file does not have."""
-    builder.info.read_from_directory(str(builder.data_path))
+    if not _is_prepared(builder):
+        raise FileNotFoundError("dataset_info.json is missing")
     source = builder.as_data_source(split=split)
     if len(source):
         source[len(source) - 1]

@@ -53,7 +53,7 @@ def tfds(
         raise ConfigError(f"size={size}, channels={channels}: expected a positive size, and 1 or 3 channels")
     wanted = {"train": "train", "validation": "validation", "test": "test", **(splits or {})}
     builder = _builder(name, data_dir)
-    examples = _open(builder, name, wanted.get(split, split))
+    examples = _open(name, data_dir, wanted.get(split, split))
     table = _feature_table(builder.info.features, name, features)
     return _Tfds(name, split, examples, table, _shapes(table, size, channels, max_boxes), memory << 20)
 
@@ -118,14 +118,15 @@ def _builder(name: str, data_dir: str | None) -> Any:
         raise ConfigError(f"data.name={name!r}: cannot open the data set: {one_line(error)[:300]}") from error
 
 
-def _open(builder: Any, name: str, split: str) -> Any:
+def _open(name: str, data_dir: str | None, split: str) -> Any:
     """The examples of a split, with what can go wrong put in one line."""
     try:
         with quiet():
-            return open_split(builder, split)
+            return open_split(lambda: _builder(name, data_dir), split)
     except Exception as error:
-        if builder.info.splits and split.partition("[")[0] not in builder.info.splits:
-            known = ", ".join(builder.info.splits)
+        splits = _builder(name, data_dir).info.splits
+        if splits and split.partition("[")[0] not in splits:
+            known = ", ".join(splits)
             hint = f"it has {known}; say which is which with data.splits, for example 'train[90%:]'"
             raise ConfigError(f"data.splits: {name} has no split {split!r}; {hint}") from error
         hint = "it must be prepared with file_format='array_record'; preparing most data sets needs TensorFlow once"
