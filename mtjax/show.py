@@ -13,7 +13,7 @@ from rich.table import Table
 from mtjax.registry import accepted, entry_function
 from mtjax.schema import SECTIONS
 
-Row = tuple[str, str, int, float]
+Row = tuple[str, str, int, int | float]
 
 
 def console() -> Console:
@@ -128,9 +128,7 @@ def model_rows(config: Any) -> list[Row]:
     return rows
 
 
-def part(
-    name: str, module: Any, params: Mapping[str, Any], flops: Mapping[str, float]
-) -> list[tuple[str, str, int, float]]:
+def part(name: str, module: Any, params: Mapping[str, Any], flops: Mapping[str, int | float]) -> list[Row]:
     """The rows of one part of the network: its sum, then its direct children."""
     import jax
 
@@ -138,7 +136,7 @@ def part(
         return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
     root = type(module).__name__
-    by_child: dict[str, float] = {}
+    by_child: dict[str, int | float] = {}
     for scope, count in flops.items():
         inside = scope.split("/")
         child = inside[inside.index(root) + 1] if root in inside[:-1] else ""
@@ -148,7 +146,7 @@ def part(
     return rows
 
 
-def quantity(number: float) -> str:
+def quantity(number: int | float) -> str:
     """A number with a metric prefix: 1.23 M."""
     for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= scale:
