@@ -60,10 +60,10 @@ def lay_out(columns: int, task: TaskComparison) -> tuple[Any, list[list[Any]]]:
 
 def draw_example(axes: Any, columns: list[str], example: Example, scale: float) -> None:
     """Two rows of axes: the pictures, and the absolute errors with each method's PSNR."""
+    pictures = {**example.images, "clean": example.clean, "observed": example.observed}
     best = max(example.psnr, key=lambda name: example.psnr[name])
     for top, bottom, name in zip(axes[0], axes[1], columns, strict=True):
-        picture = {"clean": example.clean, "observed": example.observed}.get(name, example.images.get(name))
-        show(top, picture)
+        show(top, pictures[name])
         if name not in example.images:  # the clean image, and an observation of another size
             continue
         error = np.abs(example.images[name] - example.clean).mean(-1)

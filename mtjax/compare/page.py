@@ -73,8 +73,9 @@ def task_section(task: TaskComparison, figure: bytes) -> str:
 <p class="faint">{escape(describe(task.observation))}; {task.test_images} test images.</p>
 <p class="verdict{tone}">{escape(capital(task.verdict))}.</p>
 {task_table(task)}
-<p class="faint">In brackets: 95 % bootstrap intervals over images. Differences are taken image by image, to
-{escape(task.reference)}, {reference}. Milliseconds are per image in a compiled batch of {task.batch_size}, after
+<p class="faint">In brackets: 95 % bootstrap intervals over images, which count as independent: crops of one
+photograph are not quite. Differences are taken image by image, to {escape(task.reference)},
+{reference}. Milliseconds are per image in a compiled batch of {task.batch_size}, after
 warm-up; KiB are the scratch memory of that program.</p>
 <ul class="faint">{notes}</ul>
 <img src="data:image/png;base64,{picture}" alt="What each method made of three test images">
@@ -86,14 +87,7 @@ PSNR. Below each result its absolute error, averaged over channels, on one scale
 
 def task_table(task: TaskComparison) -> str:
     """The methods of one task."""
-    headings = (
-        "method",
-        "PSNR, dB",
-        "SSIM",
-        f"dB over {task.reference}",
-        "ms / image",
-        "KiB / image",
-    )
+    headings = ("method", "PSNR, dB", "SSIM", f"dB over {task.reference}", "ms / image", "KiB / image")
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join(task_row(row) for row in task.rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -144,7 +138,8 @@ def together_section(together: Together) -> str:
 def method_section(comparison: Comparison) -> str:
     """How it was done, and the config."""
     where = comparison.environment
-    device = escape(f"{where['device']} ({where['platform']}, {where['cores']} processor cores)")
+    cores = f" with {where['cores']} cores" if where["platform"] == "cpu" else ""
+    device = escape(where["device"] + cores)
     config = escape(json.dumps(comparison.config, indent=2, default=str))
     step = "" if comparison.step is None else f" The network is the checkpoint of step {comparison.step}."
     return f"""
@@ -154,8 +149,8 @@ def method_section(comparison: Comparison) -> str:
 {comparison.evaluation_seed}), and every method was given that observation.{step} Results are clipped to [0, 1] before
 they are scored. SSIM uses an 11×11 Gaussian window of σ = 1.5. Open solver parameters were chosen on
 validation images, one value for all test images.</p>
-<p>Times were taken on {device} with JAX {escape(where["jax"])}; on other hardware their order may change. Time spent on
-training and on choosing parameters is not in them.</p>
+<p>Times were taken on {device}, with JAX {escape(where["jax"])}; on other hardware their order may change. Time
+spent on training and on choosing parameters is not in them.</p>
 <details><summary>Config</summary><pre>{config}</pre></details>
 </section>
 """

@@ -18,7 +18,7 @@ from mtjax.data import Source, collate, to_device_batch
 from mtjax.train.evaluation import Trained
 from mtjax.train.step import EVALUATION_SEED, observe_for_evaluation
 
-VALIDATION_IMAGES = 48  # on which solver parameters are chosen
+VALIDATION_IMAGES = 32  # on which solver parameters are chosen
 EXAMPLES = (("where it did worst", 0.0), ("median", 0.5), ("where it did best", 1.0))
 
 Progress = Callable[[str], None]

@@ -26,15 +26,14 @@ def together(tasks: Mapping[str, Task], workdir: Path) -> Together:
             key = f"{name}/{metric}"
             if key in values:
                 metrics[key] = (values[key], alone.get(key), direction == "higher")
-    usable = {
-        key: row
-        for key, row in metrics.items()
-        if row[1] is not None and row[1] != 0 and math.isfinite(row[0]) and math.isfinite(row[1])
-    }
-    if not usable:
+    here = {key: value for key, (value, _, _) in metrics.items() if math.isfinite(value)}
+    there = {key: alone for key, (_, alone, _) in metrics.items() if alone and math.isfinite(alone)}
+    compared = {key: value for key, value in here.items() if key in there}
+    if not compared:
         return Together(metrics, None, None, ())
-    arguments = [{key: row[column] for key, row in usable.items()} for column in range(3)]
-    return Together(metrics, delta_m_flat(*arguments), delta_m_task(*arguments), tuple(usable))
+    higher = {key: row[2] for key, row in metrics.items()}
+    flat, by_task = (delta(compared, there, higher) for delta in (delta_m_flat, delta_m_task))
+    return Together(metrics, flat, by_task, tuple(compared))
 
 
 def test_metrics(workdir: Path) -> dict[str, float]:

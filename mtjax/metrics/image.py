@@ -1,5 +1,7 @@
 """How close two images are: PSNR, SSIM and MS-SSIM, one value per example, for images in [0, 1]."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -79,8 +81,8 @@ def _window_mean(x: Images) -> Smaller:
     taps = np.exp(-0.5 * (distance / SIGMA) ** 2)
     taps = taps / taps.sum()
     height, width = x.shape[1] - WINDOW + 1, x.shape[2] - WINDOW + 1
-    x = sum(float(tap) * x[:, i : i + height] for i, tap in enumerate(taps))
-    return sum(float(tap) * x[:, :, i : i + width] for i, tap in enumerate(taps))
+    rows = functools.reduce(jnp.add, (float(tap) * x[:, i : i + height] for i, tap in enumerate(taps)))
+    return functools.reduce(jnp.add, (float(tap) * rows[:, :, i : i + width] for i, tap in enumerate(taps)))
 
 
 def _halve(x: Images) -> Smaller:

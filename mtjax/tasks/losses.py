@@ -133,7 +133,7 @@ def build(spec: str | Mapping[str, Any]) -> Loss:
     terms = [(float(weight), lookup(LOSSES, name, "loss")) for name, weight in spec.items()]
 
     def weighted_sum(prediction: Any, target: Any, /) -> PerExample:
-        return sum(weight * loss(prediction, target) for weight, loss in terms)
+        return functools.reduce(jnp.add, (weight * loss(prediction, target) for weight, loss in terms))
 
     return weighted_sum
 
