@@ -75,7 +75,7 @@ class Display:
         """Takes note of a step that was made, with each task's loss."""
         self._times.append((step, self._clock()))
         self._losses = dict(losses)
-        self._progress.update(self._bar, completed=step, speed=self._speed())
+        self._progress.update(self._bar, completed=step, speed=self._speed(step))
 
     def training(self, step: int, loss: float, losses: Mapping[str, float]) -> None:
         """Tells of a training step that is also written to the files: the weighted sum, and each task's loss."""
@@ -84,7 +84,7 @@ class Display:
         if self._live is None and due:
             self._last_line = now
             each = "  ".join(f"{task} {number(value)}" for task, value in losses.items())
-            parts = [f"step {step}/{self._steps}", f"loss {number(loss)}", each, self._speed()]
+            parts = [f"step {step}/{self._steps}", f"loss {number(loss)}", each, self._speed(step)]
             self._say(" | ".join(part for part in parts if part))
 
     def evaluation(self, step: int, split: str, values: Mapping[str, float]) -> None:
@@ -105,14 +105,14 @@ class Display:
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False)
 
-    def _speed(self) -> str:
+    def _speed(self, step: int) -> str:
         if len(self._times) < 2:
             return ""
         (first, since), (last, until) = self._times[0], self._times[-1]
         if until <= since:
             return ""
         steps_per_second = (last - first) / (until - since)
-        left = duration((self._steps - last) / steps_per_second)
+        left = duration((self._steps - step) / steps_per_second)
         return f"{number(self._batch_size * steps_per_second)} examples/s, {left} left"
 
     def _render(self) -> Group:
