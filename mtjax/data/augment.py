@@ -37,13 +37,14 @@ def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
     moves = {name: value for name, value in spec.items() if name != "normalize"}
     if not train or all(value == OFF[name] for name, value in moves.items()):
         return batch
+    batch = jax.tree.map(jnp.asarray, dict(batch))
     height, width = batch["image"].shape[1:3]
     matrix, shift = jax.vmap(lambda key: _draw(key, spec))(keys)
     at = _mirror(_coordinates(matrix, shift, height, width), height, width)
     exact = spec["rotation"] == 0 and tuple(spec["scale"]) == (1.0, 1.0)
     nearest_pixel = jnp.round(at).astype(jnp.int32)
-    moved = jax.tree.map(jnp.asarray, dict(batch))
-    for name, value in moved.items():
+    moved = dict(batch)
+    for name, value in batch.items():
         if name in ("boxes", "valid") or value.shape[1:3] != (height, width):
             continue
         if exact:
