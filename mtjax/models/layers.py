@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from mtjax.typing import Array, Float
 
 
-def conv(features: int, *, kernel: int = 3, stride: int = 1, dtype: Any = None, zero: bool = False, name: str | None = None) -> nn.Conv:
+def conv(
+    features: int, *, kernel: int = 3, stride: int = 1, dtype: Any = None, zero: bool = False, name: str | None = None
+) -> nn.Conv:
     """A 'same' convolution with He initialization, or starting at zero so that what it adds is nothing at first."""
     init = nn.initializers.zeros if zero else nn.initializers.he_normal()
     return nn.Conv(features, (kernel, kernel), (stride, stride), kernel_init=init, dtype=dtype, name=name)

@@ -32,7 +32,7 @@ class MultiTask:
     reads: Mapping[str, str]
 
     def init(self, key: PRNGKeyArray, observed: dict[str, Observed]) -> Params:
-        """Initial parameters; those of a task depend on the key and its own name, not on which other tasks there are."""
+        """Initial parameters; a task's depend on the key and its own name, not on what other tasks there are."""
         keys = jax.random.split(key, 3)
         first = next(iter(observed.values()))
         size = (1, *(self.encoder.strides[-1],) * 2, first.y.shape[-1] + 2)  # type: ignore[attr-defined]

@@ -1,15 +1,16 @@
 """Boundary detection: where one thing ends and another begins."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from mtjax import metrics
-from mtjax.data.source import SourceInfo
+from mtjax.data.fields import SourceInfo
+from mtjax.metrics import Pair
 from mtjax.tasks import losses
 from mtjax.tasks.task import Task
-from mtjax.typing import Array, Float
 
 
 def boundary(
@@ -28,8 +29,8 @@ def boundary(
         raise ValueError(f"tasks.{name}: {info.name} has no field {label!r}; it has {', '.join(info.fields)}")
     per_example = losses.build(loss)
 
-    def measure(prediction: Float[Array, "B H W K"], target: Float[Array, "B H W"]):
-        return metrics.boundary(prediction[..., 0], target, tolerance=tolerance)
+    def score(metric: Callable[..., Pair]) -> Callable[[Any, Any], Pair]:
+        return lambda prediction, target: metric(jax.nn.sigmoid(prediction[..., 0]), target, tolerance=tolerance)
 
     def picture(prediction: np.ndarray) -> np.ndarray:
         probability = 1 / (1 + np.exp(-prediction))
@@ -44,7 +45,11 @@ def boundary(
         fields=(label,),
         target=lambda batch: batch[label],
         loss=lambda prediction, target: per_example(prediction[..., 0], target),
-        metrics=measure,
+        scores={
+            "f": score(metrics.boundary_f),
+            "precision": score(metrics.boundary_precision),
+            "recall": score(metrics.boundary_recall),
+        },
         better={"f": "higher", "precision": "higher", "recall": "higher"},
         picture=picture,
     )

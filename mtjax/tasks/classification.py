@@ -7,9 +7,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mtjax import metrics
-from mtjax.data.source import SourceInfo
+from mtjax.data.fields import SourceInfo
 from mtjax.tasks import losses
 from mtjax.tasks.task import Task, class_names
+
+SCORES = {
+    "accuracy": metrics.accuracy,
+    "f1": metrics.f1,
+    "precision": metrics.precision,
+    "recall": metrics.recall,
+}
 
 
 def classification(
@@ -39,7 +46,7 @@ def classification(
         fields=(label,),
         target=lambda batch: batch[label],
         loss=losses.build(loss),
-        metrics=metrics.classification,
-        better={"accuracy": "higher", "f1": "higher", "precision": "higher", "recall": "higher"},
+        scores=SCORES,
+        better=dict.fromkeys(SCORES, "higher"),
         picture=picture,
     )

@@ -1,23 +1,24 @@
 """Reconstruction: the clean image from an observation of the same size."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from mtjax import metrics
-from mtjax.data.source import SourceInfo
+from mtjax.data.fields import SourceInfo
+from mtjax.metrics import Pair
 from mtjax.tasks import losses
-from mtjax.tasks.task import Pairs, Task
-from mtjax.typing import Array, Float
+from mtjax.tasks.task import Task
+from mtjax.typing import Array, Float, PerExample
+
+Images = Float[Array, "B H W C"]
 
 
-def image_metrics(prediction: Float[Array, "B H W C"], target: Float[Array, "B H W C"]) -> Pairs:
-    """PSNR and SSIM of the prediction clipped to [0, 1]."""
-    shown = jnp.clip(prediction, 0, 1)
-    count = jnp.ones(len(target))
-    return {"psnr": (metrics.psnr(shown, target), count), "ssim": (metrics.ssim(shown, target), count)}
+def of_shown_image(metric: Callable[[Images, Images], PerExample]) -> Callable[[Images, Images], Pair]:
+    """The metric of a prediction clipped to [0, 1], counted once per image."""
+    return lambda prediction, target: metrics.counted(metric(jnp.clip(prediction, 0, 1), target))
 
 
 def image_picture(prediction: np.ndarray) -> np.ndarray:
@@ -37,7 +38,7 @@ def image_task(name: str, kind: str, info: SourceInfo, observation: str, head: M
         fields=("image",),
         target=lambda batch: batch["image"],
         loss=losses.build(loss),
-        metrics=image_metrics,
+        scores={"psnr": of_shown_image(metrics.psnr), "ssim": of_shown_image(metrics.ssim)},
         better={"psnr": "higher", "ssim": "higher"},
         picture=image_picture,
     )

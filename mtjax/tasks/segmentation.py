@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtjax import metrics
-from mtjax.data.source import SourceInfo
+from mtjax.data.fields import SourceInfo
 from mtjax.tasks import losses
 from mtjax.tasks.task import Task, class_names
 
@@ -41,7 +41,7 @@ def segmentation(
         fields=(label,),
         target=lambda batch: batch[label],
         loss=losses.build(loss),
-        metrics=metrics.segmentation,
+        scores={"miou": metrics.mean_iou, "pixel_accuracy": metrics.pixel_accuracy},
         better={"miou": "higher", "pixel_accuracy": "higher"},
         picture=lambda prediction: colors[prediction.argmax(-1)],
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mtjax.data.source import SourceInfo
+from mtjax.data.fields import SourceInfo
 from mtjax.tasks.reconstruction import image_task
 from mtjax.tasks.task import Task
 

@@ -7,10 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from mtjax.data.source import SourceInfo
+from mtjax.data.fields import SourceInfo
+from mtjax.metrics import Pair
 from mtjax.typing import Array, Batch, Bool, Float, PerExample
-
-Pairs = dict[str, tuple[Array, Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +24,9 @@ class Task:
     fields: the fields of the batch that hold its truth.
     target: from the batch to what the prediction is compared with.
     loss: `(prediction, target)` to one number per example.
-    metrics: `(prediction, target)` to pairs `(sum, count)` per example, see `mtjax.metrics`.
-    better: by metric, "higher" or "lower"; the first one is the task's headline.
+    scores: by metric, `(prediction, target)` to a pair `(sum, count)` per example, see `mtjax.metrics`; the first
+        metric is the task's headline.
+    better: by metric, "higher" or "lower".
     picture: from one prediction, as a NumPy array, to a picture `[H, W, 3]` of type uint8.
     """
 
@@ -38,19 +38,23 @@ class Task:
     fields: tuple[str, ...]
     target: Callable[[Batch], Any]
     loss: Callable[[Any, Any], PerExample]
-    metrics: Callable[[Any, Any], Pairs]
+    scores: Mapping[str, Callable[[Any, Any], Pair]]
     better: Mapping[str, str]
     picture: Callable[[np.ndarray], np.ndarray]
 
     @property
     def headline(self) -> str:
         """The metric by which the task is judged first."""
-        return next(iter(self.better))
+        return next(iter(self.scores))
 
     @property
     def restores(self) -> bool:
         """Whether the prediction is the clean image, so that classical solvers can be compared with it."""
         return self.fields == ("image",)
+
+    def metrics(self, prediction: Any, target: Any) -> dict[str, Pair]:
+        """Every metric of a batch, as pairs per example."""
+        return {name: score(prediction, target) for name, score in self.scores.items()}
 
     def valid(self, batch: Batch) -> Bool[Array, "B"]:
         """Which examples of the batch have everything that the task compares with."""
@@ -60,7 +64,7 @@ class Task:
         return first
 
 
-def masked(pair: tuple[Array, Array], valid: Bool[Array, "B"]) -> tuple[Float[Array, "*k"], Float[Array, "*k"]]:
+def masked(pair: Pair, valid: Bool[Array, "B"]) -> tuple[Float[Array, "*k"], Float[Array, "*k"]]:
     """Sums a metric's pairs over the valid examples; what the others hold, even NaN, is not looked at."""
 
     def total(values: Array) -> Array:

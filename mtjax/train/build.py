@@ -6,9 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from mtjax import weighting
-from mtjax.config import lookup
-from mtjax.data.source import SourceInfo
+from mtjax.data.fields import SourceInfo
 from mtjax.models import ENCODERS, HEADS, SHARINGS, MultiTask
+from mtjax.registry import lookup
 from mtjax.tasks import TASKS, Task
 from mtjax.train import optimizers
 from mtjax.train.step import Experiment

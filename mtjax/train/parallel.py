@@ -35,6 +35,25 @@ def mesh(num_devices: int | None = None) -> Mesh:
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
+def place_batch(batch: Any, devices: Mesh | None = None, mode: str = "jit") -> Any:
+    """A host batch (of the global batch, this process's part), split over the devices along its leading axis.
+
+    Raises:
+        ValueError: the devices cannot share it equally.
+    """
+    devices = devices or mesh()
+    local = len(devices.local_devices)
+    for leaf in jax.tree.leaves(batch):
+        if leaf.shape[0] % local:
+            raise ValueError(
+                f"a batch of {leaf.shape[0]} examples cannot be shared by {local} devices: "
+                f"data.batch_size and data.eval_batch_size must be multiples of {local} per process"
+            )
+    if mode == "pmap":  # the axis that pmap takes away is one of devices
+        batch = jax.tree.map(lambda leaf: leaf.reshape(local, -1, *leaf.shape[1:]), batch)
+    return jax.make_array_from_process_local_data(NamedSharding(devices, PartitionSpec(AXIS)), batch)
+
+
 def compile_step(
     step: Callable[..., Any], mode: Literal["jit", "pmap"] = "jit", donate: bool = True, num_devices: int | None = None
 ) -> Compiled:
@@ -50,7 +69,7 @@ def compile_step(
         num_devices: the first so many devices; all by default.
 
     Raises:
-        ValueError: an unknown mode, and from `place_batch` a batch that the devices cannot share equally.
+        ValueError: an unknown mode.
     """
     devices = mesh(num_devices)
     everywhere, split = NamedSharding(devices, PartitionSpec()), NamedSharding(devices, PartitionSpec(AXIS))
@@ -73,19 +92,6 @@ def compile_step(
     def copy(state: Any) -> Any:
         return jax.tree.map(jnp.copy, state)
 
-    local = len(devices.local_devices)
-
-    def place_batch(batch: Any) -> Any:
-        for leaf in jax.tree.leaves(batch):
-            if leaf.shape[0] % local:
-                raise ValueError(
-                    f"a batch of {leaf.shape[0]} examples cannot be shared by {local} devices: "
-                    f"data.batch_size must be a multiple of {local} per process"
-                )
-        if mode == "pmap":  # the axis that pmap takes away is one of devices
-            batch = jax.tree.map(lambda leaf: leaf.reshape(local, -1, *leaf.shape[1:]), batch)
-        return jax.make_array_from_process_local_data(split, batch)
-
     def run_and_start_fetching(state: Any, batch: Any) -> Any:
         state, metrics = run(state, batch)
         for leaf in jax.tree.leaves(metrics):
@@ -95,7 +101,7 @@ def compile_step(
     return Compiled(
         # Without the copy, donation would delete the caller's state; `device_put` shares memory even if told not to.
         place_state=lambda state: jax.device_put(copy(state), everywhere),
-        place_batch=place_batch,
+        place_batch=functools.partial(place_batch, devices=devices, mode=mode),
         run=run_and_start_fetching,
         fetch=jax.device_get,
     )

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mtjax.data import augment, to_device_batch
+from mtjax.data import to_device_batch
+from mtjax.data.augment import augment
 from mtjax.models import MultiTask
 from mtjax.physics import Observed, observe
 from mtjax.pytree import replace
 from mtjax.tasks import Task, masked
 from mtjax.train.state import State
-from mtjax.typing import Array, Batch, Bool, Float, Keys, Params, PRNGKeyArray, Scalar
+from mtjax.typing import Array, Batch, Float, Keys, Params, PRNGKeyArray, Scalar
 from mtjax.weighting import Signals, Weighting
 
 EVALUATION_SEED = 20_240_229  # the noise of a test example never depends on the run that is evaluated
@@ -59,6 +60,13 @@ def observe_for_evaluation(
     return observe_all(observations, example_keys(jax.random.key(EVALUATION_SEED), index), image)
 
 
+def prepare_for_evaluation(experiment: Experiment, batch: Batch) -> tuple[Batch, dict[str, Observed]]:
+    """An evaluation batch as heads and solvers meet it: normalized if the config says so, never moved, and observed."""
+    keys = example_keys(jax.random.key(EVALUATION_SEED), batch["index"])
+    batch = augment(keys, to_device_batch(batch), experiment.augmentation, train=False)
+    return batch, observe_for_evaluation(experiment.observations, batch["index"], batch["image"])
+
+
 def task_losses(
     tasks: Mapping[str, Task], predictions: Mapping[str, Any], batch: Batch
 ) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
@@ -75,8 +83,8 @@ def task_losses(
 def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[str, Any]]]:
     """`train_step(state, batch, axis_name=None) -> (state, metrics)`; `axis_name` is the device axis under pmap.
 
-    A step in which the loss, a gradient or an update is not finite changes nothing but the step number and the count
-    of skipped steps.
+    A step in which a loss, a gradient or an update is not finite changes nothing but the step number and the count of
+    skipped steps.
     """
     tasks, weighting = experiment.tasks, experiment.weighting
 
@@ -100,16 +108,18 @@ def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[s
         gradients, (losses, weights, after) = jax.grad(objective, has_aux=True)(state.params)
         gradients = total(gradients)
         updates, optimizer = experiment.optimizer.update(gradients, state.optimizer, state.params)
+        totals = epoch_so_far(state, experiment.steps_per_epoch)
         changed = replace(
             state,
             params=optax.apply_updates(state.params, updates),
             optimizer=optimizer,
             weighting=after,
-            totals=add_to_epoch(state, losses * counts, counts, experiment.steps_per_epoch),
+            totals={"loss": totals["loss"] + losses * counts, "count": totals["count"] + counts},
         )
-        unchanged = replace(state, totals=add_to_epoch(state, 0 * counts, 0 * counts, experiment.steps_per_epoch))
-        finite = all_finite((losses, gradients, changed))
-        state = jax.tree.map(lambda new, old: new if new is old else jnp.where(finite, new, old), changed, unchanged)
+        norms = {"gradient_norm": optax.tree.norm(gradients), "update_norm": optax.tree.norm(updates)}
+        finite = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((losses, after, norms))]).all()
+        # Not a `where` per array: that made compiling the step take several times as long.
+        state = jax.lax.cond(finite, lambda: changed, lambda: replace(state, totals=totals))
         state = replace(
             state,
             step=state.step + 1,
@@ -120,7 +130,7 @@ def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[s
             "losses": losses,
             "weights": weights,
             "epoch_losses": state.totals["loss"] / jnp.maximum(state.totals["count"], 1),
-            "gradient_norm": optax.global_norm(gradients),
+            **norms,
             "skipped": state.skipped,
             "skipped_in_row": state.skipped_in_row,
         }
@@ -129,26 +139,17 @@ def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[s
     return train_step
 
 
-def add_to_epoch(
-    state: State, sums: Float[Array, "T"], counts: Float[Array, "T"], steps_per_epoch: int
-) -> dict[str, Array]:
-    """The epoch's totals with one step added; they start anew with the epoch."""
+def epoch_so_far(state: State, steps_per_epoch: int) -> dict[str, Array]:
+    """The epoch's totals before this step: they start anew with the epoch."""
     kept = jnp.where(state.step % steps_per_epoch == 0, 0.0, 1.0)
-    return {"loss": kept * state.totals["loss"] + sums, "count": kept * state.totals["count"] + counts}
-
-
-def all_finite(tree: Any) -> Bool[Array, ""]:
-    """Whether every floating-point leaf is finite everywhere."""
-    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+    return {name: kept * total for name, total in state.totals.items()}
 
 
 def make_eval_step(experiment: Experiment) -> Callable[[Params, Batch], dict[str, tuple[Array, Array]]]:
     """`eval_step(params, batch) -> {"task/metric": (sum, count)}`, summed over the valid examples of the batch."""
 
     def eval_step(params: Params, batch: Batch) -> dict[str, tuple[Array, Array]]:
-        batch = to_device_batch(batch)
-        observed = observe_for_evaluation(experiment.observations, batch["index"], batch["image"])
+        batch, observed = prepare_for_evaluation(experiment, batch)
         predictions = experiment.model.apply(params, observed)
         result = {}
         for name, task in experiment.tasks.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from mtjax.config import lookup
+from mtjax.registry import lookup
 from mtjax.typing import Array, Float
 from mtjax.weighting.base import Signals, Weighting
 from mtjax.weighting.constant import equal, fixed

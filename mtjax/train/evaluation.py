@@ -1,0 +1,131 @@
+"""Evaluation: every example of a split counted once, and trained networks read back from their folder."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtjax import config as configs
+from mtjax import metrics
+from mtjax.data import Source, SourceInfo
+from mtjax.data import build as build_source
+from mtjax.data.pipeline import eval_batches
+from mtjax.models import MultiTask
+from mtjax.physics import Observed
+from mtjax.tasks import Task
+from mtjax.train import state as states
+from mtjax.train.build import build
+from mtjax.train.checkpoint import Checkpoints
+from mtjax.train.parallel import place_batch
+from mtjax.train.step import Experiment, make_eval_step, observe_for_evaluation
+from mtjax.typing import Array, Batch, Params, Scalar
+
+
+def evaluate_split(
+    eval_step: Callable[[Params, Batch], Any],
+    params: Params,
+    source: Source,
+    batch_size: int,
+) -> dict[str, float]:
+    """Every metric of every task over a whole split, as "TASK/METRIC"; the last batch is padded and masked."""
+    totals = None
+    for batch in eval_batches(source, batch_size):
+        sums = eval_step(params, place_batch(batch))
+        totals = sums if totals is None else jax.tree.map(lambda a, b: a + b, totals, sums)
+    if totals is None:
+        raise ValueError(f"{source.info.name}: the split to be evaluated holds no example")
+    return {name: float(value) for name, value in jax.device_get(finish_all(totals)).items()}
+
+
+@jax.jit
+def finish_all(totals: dict[str, tuple[Array, Array]]) -> dict[str, Scalar]:
+    """Every metric's value from its sum and count."""
+    return {name: metrics.finish(*pair) for name, pair in totals.items()}
+
+
+def validation_score(values: dict[str, float]) -> float:
+    """One number to choose the best checkpoint by, higher is better: minus the mean logarithm of the tasks' losses.
+
+    A loss that falls by a tenth counts the same in every task, whatever its scale.
+    """
+    losses = [value for name, value in values.items() if name.endswith("/loss")]
+    return float(-np.mean(np.log(np.maximum(losses, 1e-12))))
+
+
+def initial_state(experiment: Experiment, config: Any, source: Source) -> states.State:
+    """The state before the first step; a function of the config alone."""
+    batch = next(iter(eval_batches(source, 1)))
+
+    def create() -> states.State:
+        image = jax.numpy.zeros((1, *batch["image"].shape[1:]))
+        observed = observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), image)
+        params = experiment.model.init(jax.random.key(config.train.seed), observed)
+        num_tasks, seed = len(experiment.tasks), config.train.seed
+        return states.create(params, experiment.optimizer, experiment.weighting, num_tasks, seed)
+
+    return jax.jit(create)()
+
+
+def identity(experiment: Experiment) -> dict[str, Any]:
+    """What a checkpoint must agree on beside its arrays: the tasks, in order, and what they are."""
+    return {"tasks": {name: task.kind for name, task in experiment.tasks.items()}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network with what is needed to use it."""
+
+    config: Any
+    experiment: Experiment
+    params: Params
+    source_info: SourceInfo
+    step: int
+
+    @property
+    def model(self) -> MultiTask:
+        """The network."""
+        return self.experiment.model
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """Its tasks, by name."""
+        return dict(self.experiment.tasks)
+
+    def apply(self, params: Params, observed: dict[str, Observed]) -> dict[str, Any]:
+        """The prediction of every task; pure, so that a caller may compile it."""
+        return self.model.apply(params, observed)
+
+
+def restore(workdir: str | Path, which: str = "best") -> Trained:
+    """The network of a finished or running training.
+
+    Args:
+        workdir: the folder of `mtjax train`.
+        which: "best" by validation, or "latest".
+
+    Raises:
+        ValueError: no such folder, or no checkpoint in it that can be read.
+    """
+    workdir = Path(workdir)
+    config = configs.load(workdir)
+    source = build_source(config.data, "validation")
+    experiment = build(config, source.info, num_examples=config.data.batch_size)
+    template = jax.eval_shape(functools.partial(initial_state, experiment, config, source))
+    with Checkpoints(workdir / "checkpoints", metadata=identity(experiment)) as checkpoints:
+        found = checkpoints.restore(template, which)
+    if found is None:
+        raise ValueError(f"{workdir} has no {which} checkpoint; `mtjax train --workdir={workdir}` writes them")
+    state, step = found
+    return Trained(config, experiment, state.params, source.info, step)
+
+
+def evaluate(workdir: str | Path, split: str = "test", which: str = "best") -> dict[str, float]:
+    """Every metric of a trained network over a split."""
+    trained = restore(workdir, which)
+    source = build_source(trained.config.data, split)
+    step = jax.jit(make_eval_step(trained.experiment))
+    return evaluate_split(step, trained.params, source, trained.config.data.eval_batch_size)

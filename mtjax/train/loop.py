@@ -1,0 +1,109 @@
+"""The one training loop.
+
+Order of what happens after step k (k counts from 1), which resuming relies on; do not change it:
+  1. metrics of step k - 1 are fetched and written, while the device is at work on step k;
+  2. at the end of an epoch, or every `eval_every` steps, and after the last step: metrics of step k are written too,
+     then those of the validation split;
+  3. then, and every `checkpoint_every` steps, and when the run was asked to stop: the state is saved, with its
+     validation score where there is one, by which the best is kept.
+So all metrics up to step k are on disk before a checkpoint of step k exists; on resuming, later lines are dropped and
+written again.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from mtjax.train.checkpoint import Checkpoints
+from mtjax.train.evaluation import validation_score
+from mtjax.train.logging import Writer
+from mtjax.train.parallel import Compiled
+from mtjax.train.state import State
+
+
+class TooManySkips(RuntimeError):
+    """So many updates in a row were not finite that going on is pointless; the last good checkpoint stands."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When things happen, in steps."""
+
+    steps: int
+    eval_every: int
+    log_every: int
+    checkpoint_every: int
+    skip_limit: int
+
+
+@dataclasses.dataclass
+class Loop:
+    """Everything the loop touches.
+
+    compiled: the step, compiled for the devices; batches: from the state's step on; validate: parameters to values.
+    stopping: whether the run was asked to stop.
+    """
+
+    compiled: Compiled
+    batches: Iterator[dict[str, Any]]
+    validate: Callable[[Any], dict[str, float]]
+    tasks: tuple[str, ...]
+    checkpoints: Checkpoints
+    writer: Writer
+    stopping: Callable[[], bool]
+    schedule: Schedule
+
+    def run(self, state: State, start: int) -> State:
+        """Trains from step `start` to the last, or until asked to stop; returns the final state.
+
+        Raises:
+            TooManySkips: `skip_limit` updates in a row changed nothing.
+        """
+        when = self.schedule
+        pending: tuple[int, dict[str, Any]] | None = None
+        for step in range(start + 1, when.steps + 1):
+            state, metrics = self.compiled.run(state, self.compiled.place_batch(next(self.batches)))
+            self.write(pending)
+            pending = (step, metrics)
+            evaluating = step % when.eval_every == 0 or step == when.steps
+            stopping = self.stopping()
+            if not (evaluating or stopping or step % when.checkpoint_every == 0):
+                continue
+            self.write(pending)
+            pending, score = None, None
+            if evaluating:
+                values = self.validate(state.params)
+                self.writer.evaluation(step, "validation", values)
+                score = validation_score(values)
+            self.checkpoints.save(step, state, score)
+            if stopping:
+                break
+        return state
+
+    def write(self, pending: tuple[int, dict[str, Any]] | None) -> None:
+        """Fetches one step's metrics and hands them on; gives up if too many updates in a row were skipped."""
+        if pending is None:
+            return
+        step, metrics = pending[0], self.compiled.fetch(pending[1])
+        if (in_row := int(metrics["skipped_in_row"])) >= self.schedule.skip_limit:
+            raise TooManySkips(
+                f"{in_row} updates in a row were not finite, up to step {step}; the last good checkpoint is that of "
+                f"step {self.checkpoints.latest_step()}. Lower optimizer.lr, or look at the data with `mtjax show data`"
+            )
+        epoch_end = step % self.schedule.eval_every == 0
+        if step % self.schedule.log_every == 0 or epoch_end or step == self.schedule.steps:
+            self.writer.training(step, self.named(metrics))
+        self.writer.progress(step, self.named(metrics))
+
+    def named(self, metrics: dict[str, Any]) -> dict[str, float]:
+        """One step's metrics by name: per task the loss, its mean since the epoch began, and its weight."""
+        values = {"loss": float(np.sum(metrics["weights"] * metrics["losses"]))}
+        for i, task in enumerate(self.tasks):
+            values[f"{task}/loss"] = float(metrics["losses"][i])
+            values[f"{task}/epoch_loss"] = float(metrics["epoch_losses"][i])
+            values[f"{task}/weight"] = float(metrics["weights"][i])
+        values["gradient_norm"] = float(metrics["gradient_norm"])
+        values["skipped"] = int(metrics["skipped"])
+        return values
