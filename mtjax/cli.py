@@ -19,10 +19,11 @@ from typing import Any
 from mtjax import __version__
 from mtjax.config import ConfigError, nearest, normalize, one_line, read, resolve
 
-FLAGS: dict[str, tuple[type, Any, str]] = {
+# By name: type, or the values that it may have; default; meaning.
+FLAGS: dict[str, tuple[Any, Any, str]] = {
     "config": (str, None, "FILE.py or FILE.py:ARGUMENT, the recipe; --config.a.b=VALUE changes one key of it"),
     "workdir": (str, None, "folder of the run"),
-    "split": (str, "test", "train, validation or test"),
+    "split": (("train", "validation", "test"), "test", "train, validation or test"),
     "single_task": (bool, False, "also train each task alone, into WORKDIR/single, and report what sharing changed"),
     "limit": (int, None, "compare on this many test images at most"),
     "out": (str, "data.png", "picture to write"),
@@ -164,15 +165,18 @@ def parse(name: str, words: Sequence[str]) -> Arguments:
         if flag not in known:
             shown = [f"--{other.replace('_', '-')}" for other in known]
             raise ConfigError(f"unknown flag --{flag.replace('_', '-')} of mtjax {name}; {nearest(f'--{flag}', shown)}")
-        if FLAGS[flag][0] is not bool and not value:
+        kind = FLAGS[flag][0]
+        if kind is not bool and not value:
             raise ConfigError(f"--{flag} needs a value: --{flag}={flag.upper()}")
+        if isinstance(kind, tuple) and value not in kind:
+            raise ConfigError(f"unknown --{flag} {value!r}; {nearest(value, kind)}")
         plain.append(f"--{flag}{equals}{value}")
     values = flags.FlagValues()
     count = functools.partial(flags.DEFINE_integer, lower_bound=1)
-    define = {str: flags.DEFINE_string, int: count, bool: flags.DEFINE_boolean}
+    define = {int: count, bool: flags.DEFINE_boolean}
     for flag in known:
         kind, default, text = FLAGS[flag]
-        define[kind](flag, default, text, flag_values=values)
+        define.get(kind, flags.DEFINE_string)(flag, default, text, flag_values=values)
     try:
         values(["mtjax", *plain])
     except flags.Error as error:

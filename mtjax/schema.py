@@ -190,7 +190,7 @@ class Completion:
             self.types[where] = annotation
             if where in self.given:
                 return None
-            raise ConfigError(f"{where} is missing")
+            raise ConfigError(f"{where} is missing; --config.{where}=VALUE gives it")
         if where == "data.augment":
             return self.table(value, AUGMENT, where)
         weighted_sum = name == "loss" and not (isinstance(value, Mapping) and "kind" in value)

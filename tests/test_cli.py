@@ -40,6 +40,7 @@ def run(capsys, *words: str) -> tuple[int, str, str]:
         ),
         ("eval --workdir=", "--workdir needs a value"),
         ("eval --config.train.steps=3 --workdir=a", "unknown flag --config.train.steps of mtjax eval"),
+        ("eval --workdir=a --split=tset", "unknown --split 'tset'; did you mean 'test'?"),
         ("compare --workdir=a --limit=0", "--limit=0"),
         ("compare --workdir=a --limit=many", "--limit=many"),
         ("show config --config=nothing.py", "no config file 'nothing.py'"),

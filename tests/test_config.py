@@ -200,7 +200,7 @@ def test_a_kind_from_the_command_line_brings_its_own_parameters():
 
 
 def test_a_required_parameter_may_come_from_the_command_line_alone():
-    assert refusal(data={"source": "folder"}) == "data.path is missing"
+    assert refusal(data={"source": "folder"}) == "data.path is missing; --config.data.path=VALUE gives it"
     assert resolved("--config.data.path=~/x.y", data={"source": "folder"}).data.path == "~/x.y"
     assert resolved("--config.data.source=folder", "--config.data.path=a").data.path == "a"
 
