@@ -43,7 +43,7 @@ def test_longer_pictures_are_cropped_at_random_in_training_and_centrally_in_eval
         "boxes": np.float32([[0.25, 0.375, 0.5, 0.625], [0, 0, 1, 0.125]]),
         "box_labels": np.int32([3, 7]),
     }
-    source._load = lambda index: wide
+    source.reader.load = lambda index: wide
     center = source[0]
     assert center["image"][0, 0, 0] == center["segments"][0, 0] == 16
     np.testing.assert_allclose(center["boxes"][0], [0.25, 0.25, 0.5, 0.75])
@@ -88,5 +88,21 @@ def test_a_picture_that_cannot_be_read_is_named(scenes_dir):
             raise OSError("image file is truncated")
 
     source._examples = Broken()
-    with pytest.raises(ValueError, match=f"{NAME}: cannot read train example 3: image file is truncated"):
+    with pytest.raises(ValueError, match=f"{NAME} train: cannot read example 3: image file is truncated"):
         source[3]
+
+
+def test_a_picture_that_cannot_be_read_is_skipped_if_wanted(scenes_dir):
+    source = build(scenes_dir, on_error="skip")
+    load = source.reader.load
+
+    def broken(index):
+        if index == 3:
+            raise OSError("image file is truncated")
+        return load(index)
+
+    source.reader.load = broken
+    assert source[3] == {}
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(source.sample(3, rng)["image"], source[4]["image"])
+    assert list(source.reader.skipped) == [3]

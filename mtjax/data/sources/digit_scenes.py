@@ -5,13 +5,12 @@ import pathlib
 import numpy as np
 
 from mtjax.data.fields import Example, Source, SourceInfo
-from mtjax.data.sources.memory import Memory
 from mtjax.data.sources.prepared import default_data_dir, open_split, quiet
+from mtjax.data.sources.reader import Reader
 from mtjax.data.sources.scenes import LAYERS, MAX_DIGITS
 
 DIGITS = tuple(str(d) for d in range(10))
 SMALLEST, LARGEST = 16, 256  # pixels; the smallest photograph is 300 pixels high
-MEMORY = 1 << 30  # bytes of decoded scenes to keep
 
 
 def digit_scenes(
@@ -56,7 +55,7 @@ class _DigitScenes(Source):
             self._examples = open_split(
                 lambda: DigitScenes(data_dir=data_dir, config=known.get(config.name, config)), split, repair=True
             )
-        self._memory = Memory(MEMORY)
+        self._reader = Reader(self._load, len(self._examples), f"digit_scenes {split}")
         plane = (size, size)
         self.info = SourceInfo(
             name="digit_scenes",
@@ -78,9 +77,8 @@ class _DigitScenes(Source):
         return len(self._examples)
 
     def __getitem__(self, index: int) -> Example:
-        compact = self._memory.get(index, self._load)
-        layers = compact["layers"].astype(np.float32)
-        return {**{k: v for k, v in compact.items() if k != "layers"}, "depth": layers / LAYERS}
+        compact = dict(self._reader.get_or_next(index))
+        return {"depth": compact.pop("layers").astype(np.float32) / LAYERS, **compact}
 
     def _load(self, index: int) -> Example:
         example = self._examples[index]

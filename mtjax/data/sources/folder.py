@@ -3,14 +3,12 @@
 import hashlib
 import logging
 import pathlib
-import threading
-from typing import Literal
 
 import numpy as np
 
 from mtjax.data.fields import Example, Source, SourceInfo
-from mtjax.data.sources.memory import Memory
 from mtjax.data.sources.pictures import SUFFIXES, is_wide, read_picture
+from mtjax.data.sources.reader import OnError, Reader
 from mtjax.registry import one_line
 
 log = logging.getLogger(__name__)
@@ -26,7 +24,7 @@ def folder(
     validation: float = 0.1,
     test: float = 0.1,
     longest: int = 1024,
-    on_error: Literal["raise", "skip"] = "raise",
+    on_error: OnError = "raise",
     memory: int = 1024,
 ) -> Source:
     """Pictures (PNG, JPEG, TIFF; gray or color; 8 or 16 bits) below a directory, as crops of `size`×`size` pixels.
@@ -44,7 +42,7 @@ def folder(
         test: share of the files for testing.
         longest: larger pictures are reduced until their longer side has so many pixels (where the shorter one allows).
         on_error: what to do with a file that cannot be decoded. "raise": stop, naming it. "skip": name it in the log
-            and count it in `skipped`; training takes the next picture in its place, evaluation counts it as not valid.
+            and count it; training takes the next picture in its place, evaluation counts it as not valid.
         memory: how many MiB of decoded pictures to keep.
 
     Raises ValueError for a directory that is missing or has too few pictures, and for values out of range.
@@ -60,11 +58,11 @@ def folder(
     chosen = _shares(files, root, validation, test)[split]
     if not chosen:
         raise ValueError(f"data.path: {len(files)} readable pictures in {str(root)!r} leave none for {split}")
-    return _Folder(chosen, split, size, channels, longest, on_error, memory << 20, wide)
+    return _Folder(chosen, split, size, channels, longest, on_error, memory, wide)
 
 
 class _Folder(Source):
-    """The files of one split, decoded when asked for and kept while memory allows."""
+    """Crops of the files of one split."""
 
     def __init__(
         self,
@@ -73,13 +71,14 @@ class _Folder(Source):
         size: int,
         channels: int,
         longest: int,
-        on_error: str,
+        on_error: OnError,
         memory: int,
         wide: bool,
     ):
-        self.files, self.skipped = files, {}
-        self._split, self._size, self._channels, self._longest = split, size, channels, max(longest, size)
-        self._on_error, self._memory, self._lock = on_error, Memory(memory), threading.Lock()
+        self.files, self._size, self._channels, self._longest = files, size, channels, longest
+        self.reader = Reader(
+            self._load, len(files), f"folder {split}", on_error, memory, where=lambda index: str(files[index])
+        )
         shape = (size, size, channels)
         self.info = SourceInfo("folder", {"image": shape}, {}, shape, wide=wide)
 
@@ -87,33 +86,12 @@ class _Folder(Source):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Example:
-        picture = self._picture(index)
-        return {} if picture is None else self._crop(picture, 0.5, 0.5)
+        padded = self.reader.get(index)
+        return {} if padded is None else self._crop(padded["picture"], 0.5, 0.5)
 
     def sample(self, index: int, rng: np.random.Generator) -> Example:
         """A crop at a random place of picture `index`, or of the next one that can be decoded."""
-        for step in range(len(self.files)):
-            picture = self._picture((index + step) % len(self.files))
-            if picture is not None:
-                return self._crop(picture, *rng.random(2))
-        raise ValueError(f"folder: none of the {len(self.files)} pictures for {self._split} can be decoded")
-
-    def _picture(self, index: int) -> np.ndarray | None:
-        """A decoded picture, at least as large as a crop; None if it is to be skipped."""
-        if index in self.skipped:
-            return None
-        try:
-            return self._memory.get(index, self._load)["picture"]
-        except Exception as error:
-            path, reason = self.files[index], one_line(error)
-        message = f"folder: cannot use {self._split} example {index}, {path}: {reason}"
-        if self._on_error == "raise":
-            raise ValueError(message)
-        with self._lock:
-            if index not in self.skipped:
-                self.skipped[index] = reason
-                log.warning("%s (%d skipped)", message, len(self.skipped))
-        return None
+        return self._crop(self.reader.get_or_next(index)["picture"], *rng.random(2))
 
     def _load(self, index: int) -> dict[str, np.ndarray]:
         picture = read_picture(self.files[index], self._channels, self._longest, self._size)

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from mtjax.data.fields import FIELDS, Example, Source, SourceInfo
-from mtjax.data.sources.memory import Memory
 from mtjax.data.sources.prepared import open_split, quiet
+from mtjax.data.sources.reader import OnError, Reader
 from mtjax.registry import ConfigError, lookup, nearest, one_line
 
 PLANES = ("segments", "instances", "boundary", "depth")  # fields with a value for each pixel
@@ -27,6 +27,7 @@ def tfds(
     size: int = 64,
     channels: int = 3,
     max_boxes: int = 16,
+    on_error: OnError = "raise",
     memory: int = 1024,
 ) -> Source:
     """A TFDS data set that is prepared in a format with random access (array_record), or can be prepared now.
@@ -44,6 +45,8 @@ def tfds(
         size: height and width in pixels.
         channels: 3, or 1 for gray.
         max_boxes: how many boxes of an example to keep.
+        on_error: what to do with an example that cannot be read. "raise": stop, naming it. "skip": name it in the log
+            and count it; training takes the next one in its place, evaluation counts it as not valid.
         memory: how many MiB of decoded examples to keep.
 
     Raises ConfigError (a ValueError) when there is no such data set, split, field or feature, and when it can neither
@@ -55,16 +58,18 @@ def tfds(
     builder = _builder(name, data_dir)
     examples = _open(name, data_dir, wanted.get(split, split))
     table = _feature_table(builder.info.features, name, features)
-    return _Tfds(name, split, examples, table, _shapes(table, size, channels, max_boxes), memory << 20)
+    source = _Tfds(name, examples, table, _shapes(table, size, channels, max_boxes))
+    source.reader = Reader(source.load, len(examples), f"{name} {split}", on_error, memory)
+    return source
 
 
 class _Tfds(Source):
     """Reads a prepared split and turns the chosen features into mtjax's fields."""
 
-    def __init__(
-        self, name: str, split: str, examples: Any, table: Mapping[str, Any], shapes: dict[str, Any], memory: int
-    ):
-        self._examples, self._split, self._memory = examples, split, Memory(memory)
+    reader: Reader
+
+    def __init__(self, name: str, examples: Any, table: Mapping[str, Any], shapes: dict[str, Any]):
+        self._examples = examples
         self._features = {field: path for field, (path, _) in table.items()}
         names = {field: tuple(feature.names) for field, (_, feature) in table.items() if hasattr(feature, "names")}
         self.info = SourceInfo(name, shapes, names, shapes["image"])
@@ -73,15 +78,21 @@ class _Tfds(Source):
         return len(self._examples)
 
     def __getitem__(self, index: int) -> Example:
-        return self._cut(index, 0.5)
+        whole = self.reader.get(index)
+        return {} if whole is None else self._cut(whole, 0.5)
 
     def sample(self, index: int, rng: np.random.Generator) -> Example:
         """The example with a crop at a random place of the picture's longer side."""
-        return self._cut(index, rng.random())
+        return self._cut(self.reader.get_or_next(index), rng.random())
 
-    def _cut(self, index: int, place: float) -> Example:
+    def load(self, index: int) -> Example:
+        """The fields of example `index`, its picture resized but not cut."""
+        raw = self._examples[index]
+        found = {field: _follow(raw, path) for field, path in self._features.items()}
+        return _resized(found, self.info.image_shape[0], self.info.image_shape[2])
+
+    def _cut(self, whole: Example, place: float) -> Example:
         """The square at `place` in [0, 1) of the longer side, with its labels."""
-        whole = self._memory.get(index, self._load)
         size = self.info.image_shape[0]
         height, width = whole["image"].shape[:2]
         top, left = int(place * (height - size + 1)), int(place * (width - size + 1))
@@ -93,15 +104,6 @@ class _Tfds(Source):
             moved = (example["boxes"] * ([height, width] * 2) - [top, left] * 2) / size
             example.update(_kept_boxes(moved, example.get("box_labels"), self.info.fields["boxes"][0]))
         return example
-
-    def _load(self, index: int) -> Example:
-        try:
-            raw = self._examples[index]
-            found = {field: _follow(raw, path) for field, path in self._features.items()}
-            return _resized(found, self.info.image_shape[0], self.info.image_shape[2])
-        except Exception as error:
-            message = f"{self.info.name}: cannot read {self._split} example {index}: {one_line(error)}"
-            raise ValueError(message) from error
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
