@@ -194,6 +194,21 @@ def test_crops_are_random_for_training_and_central_for_evaluation(tmp_path):
     assert tuple(source[0]["image"][0, 0]) == (34, 34, 0)
 
 
+def test_many_crops_of_few_pictures(tmp_path):
+    y, x = np.mgrid[0:100, 0:100].astype(np.uint8)
+    for i in range(3):
+        Image.fromarray(np.dstack([y, x, 0 * x + i])).save(tmp_path / f"{i}.png")
+    source = folder(tmp_path, "test", crops=25)
+    assert len(source) == 25
+    corners = np.array([source[i]["image"][0, 0] for i in range(25)])
+    assert corners[0, :2].tolist() == [34, 34] and len(np.unique(corners, axis=0)) == 25
+    cells = {tuple(corner) for corner in (corners[:, :2] // 23).tolist()}
+    assert len(cells) == 9  # some crop begins in every ninth of the places where it could
+    train = folder(tmp_path, crops=3)
+    seen = {int(i) for k in range(3) for i in pipeline.batch_at(train, 1, 0, k)["index"]}
+    assert seen == {0, 1, 2}
+
+
 def test_small_pictures_are_reflected_and_tiny_ones_refused(tmp_path):
     for i in range(3):
         Image.fromarray(np.arange(20 * 40, dtype=np.uint8).reshape(20, 40)).save(tmp_path / f"{i}.png")
@@ -273,6 +288,7 @@ def test_nothing_but_broken_files(tmp_path):
         ({"channels": 2}, "channels=2"),
         ({"size": 0}, "size=0"),
         ({"validation": 0.6, "test": 0.5}, "sum is less than 1"),
+        ({"crops": 0}, "crops=0"),
         ({"longest": 16}, "longest=16"),
         ({"pth": "x"}, "did you mean 'path'"),
     ],

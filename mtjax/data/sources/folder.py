@@ -12,6 +12,8 @@ from mtjax.data.sources.reader import OnError, Reader
 from mtjax.registry import one_line
 
 log = logging.getLogger(__name__)
+# Multiples of this, modulo 1, are spread evenly over the unit square (the additive recurrence R2 of Roberts, 2018).
+SPREAD = np.array([0.7548776662466927, 0.5698402909980532])
 
 
 def folder(
@@ -21,6 +23,7 @@ def folder(
     path: str,
     size: int = 64,
     channels: int = 3,
+    crops: int = 1,
     validation: float = 0.1,
     test: float = 0.1,
     longest: int = 1024,
@@ -38,6 +41,8 @@ def folder(
         path: the directory; those inside it are searched too. Names that begin with a dot are passed over.
         size: height and width of the crops.
         channels: 3, or 1 for gray.
+        crops: how many examples an epoch takes from each picture; crops of evaluation are spread evenly, the first in
+            the middle. A few dozen photographs need more than one.
         validation: share of the files for validation.
         test: share of the files for testing.
         longest: larger pictures are reduced until their longer side has so many pixels (where the shorter one allows).
@@ -47,7 +52,7 @@ def folder(
 
     Raises ValueError for a directory that is missing or has too few pictures, and for values out of range.
     """
-    _check(split, size, channels, validation, test, longest, on_error)
+    _check(split, size, channels, crops, validation, test, longest, on_error)
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
         raise ValueError(f"data.path: {str(root)!r} is {'not a directory' if root.exists() else 'missing'}")
@@ -58,7 +63,7 @@ def folder(
     chosen = _shares(files, root, validation, test)[split]
     if not chosen:
         raise ValueError(f"data.path: {len(files)} readable pictures in {str(root)!r} leave none for {split}")
-    return _Folder(chosen, split, size, channels, longest, on_error, memory, wide)
+    return _Folder(chosen, split, size, channels, crops, longest, on_error, memory, wide)
 
 
 class _Folder(Source):
@@ -70,12 +75,13 @@ class _Folder(Source):
         split: str,
         size: int,
         channels: int,
+        crops: int,
         longest: int,
         on_error: OnError,
         memory: int,
         wide: bool,
     ):
-        self.files, self._size, self._channels, self._longest = files, size, channels, longest
+        self.files, self._size, self._channels, self._crops, self._longest = files, size, channels, crops, longest
         self.reader = Reader(
             self._load, len(files), f"folder {split}", on_error, memory, where=lambda index: str(files[index])
         )
@@ -83,15 +89,16 @@ class _Folder(Source):
         self.info = SourceInfo("folder", {"image": shape}, {}, shape, wide=wide)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.files) * self._crops
 
     def __getitem__(self, index: int) -> Example:
-        padded = self.reader.get(index)
-        return {} if padded is None else self._crop(padded["picture"], 0.5, 0.5)
+        file, number = divmod(index, self._crops)
+        padded = self.reader.get(file)
+        return {} if padded is None else self._crop(padded["picture"], *(0.5 + number * SPREAD) % 1)
 
     def sample(self, index: int, rng: np.random.Generator) -> Example:
-        """A crop at a random place of picture `index`, or of the next one that can be decoded."""
-        return self._crop(self.reader.get_or_next(index)["picture"], *rng.random(2))
+        """A crop at a random place of the example's picture, or of the next one that can be decoded."""
+        return self._crop(self.reader.get_or_next(index // self._crops)["picture"], *rng.random(2))
 
     def _load(self, index: int) -> dict[str, np.ndarray]:
         picture = read_picture(self.files[index], self._channels, self._longest, self._size)
@@ -110,13 +117,17 @@ class _Folder(Source):
         return {"image": crop.astype(np.float32) / 255 if self.info.wide and crop.dtype == np.uint8 else crop}
 
 
-def _check(split: str, size: int, channels: int, validation: float, test: float, longest: int, on_error: str) -> None:
+def _check(
+    split: str, size: int, channels: int, crops: int, validation: float, test: float, longest: int, on_error: str
+) -> None:
     if split not in ("train", "validation", "test"):
         raise ValueError(f"split={split!r}: folder has train, validation, test")
     if size < 1:
         raise ValueError(f"size={size}: expected the height and width of the crops in pixels")
     if channels not in (1, 3):
         raise ValueError(f"channels={channels}: expected 1 or 3")
+    if crops < 1:
+        raise ValueError(f"crops={crops}: expected how many examples to take from each picture")
     if min(validation, test) < 0 or validation + test >= 1:
         raise ValueError(f"validation={validation}, test={test}: expected shares whose sum is less than 1")
     if longest < size:
