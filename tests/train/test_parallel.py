@@ -76,7 +76,7 @@ def check_on_four_devices():
             np.testing.assert_allclose(weights, reference, rtol=1e-5, atol=1e-6, err_msg=f"{mode} on {devices}")
             np.testing.assert_allclose(these, losses, rtol=1e-5)
     for mode in ("jit", "pmap"):
-        with pytest.raises(ValueError, match=r"10 examples cannot be shared by 4 devices.*multiple of 4") as error:
+        with pytest.raises(ValueError, match=r"10 examples cannot be shared by 4 devices.*multiples of 4") as error:
             compile_step(toy_step, mode).place_batch(toy_batch(0, size=10))
         assert "\n" not in str(error.value)
 
