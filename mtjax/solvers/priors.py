@@ -72,17 +72,18 @@ class Gradient(Operator):
         return (down[:, None] + right[None, :])[..., None]
 
     def _difference(self, x: Pixels, axis: int) -> Pixels:
-        if self.boundary == "circular":
-            return jnp.roll(x, -1, axis) - x
-        return jnp.diff(x, axis=axis, append=jnp.take(x, jnp.array([-1]), axis))
+        return self._inside(jnp.roll(x, -1, axis) - x, axis)
 
     def _transposed(self, p: Pixels, axis: int) -> Pixels:
-        if self.boundary == "circular":
-            return jnp.roll(p, 1, axis) - p
-        size = p.shape[axis]
-        last = jnp.arange(size).reshape([-1 if a == axis else 1 for a in range(-p.ndim, 0)]) == size - 1
-        p = jnp.where(last, 0, p)
+        p = self._inside(p, axis)
         return jnp.roll(p, 1, axis) - p
+
+    def _inside(self, p: Pixels, axis: int) -> Pixels:
+        """Zero in the last row or column, whose difference would cross the border."""
+        if self.boundary == "circular":
+            return p
+        place = jnp.arange(p.shape[axis]).reshape([-1 if a == axis else 1 for a in range(-p.ndim, 0)])
+        return jnp.where(place == p.shape[axis] - 1, 0, p)
 
 
 @pytree

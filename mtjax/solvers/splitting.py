@@ -88,10 +88,9 @@ def _data_term(y: Any, selection: Operator, blur: Operator, rho: Values, like: j
     ones = jnp.ones((1,) * (len(middle) - 3) + middle[-3:], like.dtype)
     data = Selection(weights=selection.normal(ones), target=selection.adjoint(y))
     simple = isinstance(blur, Identity)
-    return Term(blur, data, rho * DATA_RHO, None if simple else blur.transfer(like.shape, like.dtype))
-
-
-DATA_RHO = 1.0
+    # Any positive multiple leads to the same image; these came nearest to it in 10 to 100 iterations on photographs.
+    transfer = None if simple else blur.transfer(like.shape, like.dtype)
+    return Term(blur, data, rho * (2 if simple else 10), transfer)
 
 
 def initial_state(plan: Plan, init: Values | None, like: jax.ShapeDtypeStruct) -> State:

@@ -8,7 +8,7 @@ from mtjax.pytree import pytree
 from mtjax.solvers.fixed_point import converge, iterate, repeat
 from mtjax.solvers.priors import Gradient
 from mtjax.solvers.proximal import distance, dot, per_example, shrink_amount
-from mtjax.solvers.solution import Solution, Status, as_images, finish, fixed_count, stopped_status
+from mtjax.solvers.solution import Solution, as_images, finish, fixed_count, stopped_status
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -31,8 +31,8 @@ def denoise_tv(
 ) -> Solution:
     """`argmin_x ½‖x − y‖² + weight · Σ ‖∇x‖`, each channel by itself, isotropic, no jump across the border.
 
-    Projected gradients on the dual with momentum (Beck and Teboulle, 2009), restarted where it points uphill
-    (O'Donoghue and Candès, 2015). The minimiser is that of `skimage.restoration.denoise_tv_chambolle` with the same
+    Projected gradients on the dual with momentum (Beck and Teboulle, 2009); with a `tolerance`, momentum is restarted
+    where it points uphill (O'Donoghue and Candès, 2015). The minimiser is that of `skimage.restoration.denoise_tv_chambolle` with the same
     weight, in the limit of its `eps` going to 0. `weight` is a number or one for each example. `iterations` (default
     100), `tolerance` and `max_iterations` are as in `admm`, and so are the two kinds of gradient; `residual` is the
     last change of the dual variable, relative to its size.
@@ -47,7 +47,7 @@ def denoise_tv(
         after = _accelerated(plan, before)
         residual = distance(after[0], before[0])
         return finish(_image(plan, after[0]), plain, stopped_status(residual), count, residual)
-    state, used, converged = iterate(_accelerated, plan, state, tolerance, max_iterations, measured=_dual_of)
+    state, used, converged = iterate(_restarted, plan, state, tolerance, max_iterations, measured=_dual_of)
     # The plain step has the same fixed points and no momentum: gradients go through it.
     dual, _, _ = converge(_descend, tolerance, max_iterations, plan, state[0])
     residual = distance(_descend(plan, dual), dual)
@@ -73,9 +73,14 @@ def _accelerated(plan: _Plan, state: tuple[Dual, Dual, Values]) -> tuple[Dual, D
     """The step from a point ahead of the last dual variable; state: (dual, point ahead, momentum's counter)."""
     dual, ahead, t = state
     new = _descend(plan, ahead)
-    move = tuple(a - b for a, b in zip(new, dual, strict=True))
-    uphill = dot(tuple(a - b for a, b in zip(ahead, new, strict=True)), move) > 0
     longer = (1 + jnp.sqrt(1 + 4 * t * t)) / 2
-    momentum = jnp.where(uphill, 0, (t - 1) / longer)
-    ahead = tuple(part + momentum * change for part, change in zip(new, move, strict=True))
-    return new, ahead, jnp.where(uphill, 1, longer)
+    ahead = tuple(part + (t - 1) / longer * (part - old) for part, old in zip(new, dual, strict=True))
+    return new, ahead, longer
+
+
+def _restarted(plan: _Plan, state: tuple[Dual, Dual, Values]) -> tuple[Dual, Dual, Values]:
+    """`_accelerated`, but momentum starts anew, for each example, where it pointed uphill."""
+    new, ahead, t = _accelerated(plan, state)
+    correction = tuple(a - b for a, b in zip(state[1], new, strict=True))
+    uphill = dot(correction, tuple(a - b for a, b in zip(new, state[0], strict=True))) > 0
+    return new, tuple(jnp.where(uphill, p, q) for p, q in zip(new, ahead, strict=True)), jnp.where(uphill, 1, t)
