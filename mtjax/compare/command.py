@@ -26,10 +26,10 @@ def compare_command(workdir: str | Path, limit: int | None = None, single_task: 
     """
     from rich.console import Console
 
-    from mtjax.train.evaluation import restore
+    from mtjax import train
 
     console = Console()
-    trained = restore(workdir)
+    trained = train.restore(workdir)
     if single_task and (code := train_alone(trained.config, Path(workdir), console.print)):
         return code
     with console.status("comparing") as status:
@@ -42,15 +42,15 @@ def compare_command(workdir: str | Path, limit: int | None = None, single_task: 
 
 def train_alone(config: Any, workdir: Path, say: Callable[[str], None]) -> int:
     """Trains every task of a config alone, with the same recipe and equal weighting; 0, or the exit code of a stop."""
+    from mtjax import train
     from mtjax.config import plain, resolve
-    from mtjax.train.run import run
 
     if len(config.tasks) < 2:
         return 0
     for task in config.tasks:
         say(f"training {task} alone")
         alone, overrides = resolve(plain(config), [f"--config.tasks={task}", "--config.weighting.kind=equal"])
-        if code := run(alone, overrides, workdir / "single" / task):
+        if code := train.run(alone, overrides, workdir / "single" / task):
             return code
     return 0
 

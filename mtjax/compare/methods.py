@@ -13,7 +13,7 @@ import numpy as np
 from mtjax import metrics, solvers
 from mtjax.physics import Downsample, Observed
 from mtjax.solvers.tuning import grid_search
-from mtjax.train.evaluation import Trained
+from mtjax.train import Trained
 from mtjax.typing import Array, Bool, Float
 
 REPEATS = 5

@@ -15,7 +15,7 @@ from mtjax.compare.results import Comparison, Example, Row, Scores, TaskComparis
 from mtjax.compare.statistics import bootstrap, paired, sure, verdict
 from mtjax.compare.together import together
 from mtjax.data import Source, collate, to_device_batch
-from mtjax.train.evaluation import Trained
+from mtjax.train import Trained
 from mtjax.train.step import EVALUATION_SEED, observe_for_evaluation
 
 VALIDATION_IMAGES = 32  # on which solver parameters are chosen

@@ -66,12 +66,12 @@ def _similarity(x: Images, y: Images) -> tuple[Smaller, Smaller]:
     """The luminance and contrast-structure maps over the windows that lie inside the image, [B, H-10, W-10, C]."""
     if min(x.shape[1:3]) < WINDOW:
         raise ValueError(f"SSIM needs images of at least {WINDOW}×{WINDOW} pixels, got {x.shape[1]}×{x.shape[2]}")
-    mean_x, mean_y = _window_mean(x), _window_mean(y)
-    var_x = _window_mean(x * x) - mean_x * mean_x
-    var_y = _window_mean(y * y) - mean_y * mean_y
-    covariance = _window_mean(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + LUMINANCE) / (mean_x**2 + mean_y**2 + LUMINANCE)
-    structure = (2 * covariance + CONTRAST) / (var_x + var_y + CONTRAST)
+    # One filter for all moments: a quarter of the operations to compile. Only the sum of the variances is needed.
+    moments = _window_mean(jnp.concatenate([x, y, x * x + y * y, x * y], axis=-1))
+    mean_x, mean_y, mean_squares, mean_product = jnp.split(moments, 4, axis=-1)
+    squares, product = mean_x**2 + mean_y**2, mean_x * mean_y
+    luminance = (2 * product + LUMINANCE) / (squares + LUMINANCE)
+    structure = (2 * (mean_product - product) + CONTRAST) / (mean_squares - squares + CONTRAST)
     return luminance, structure
 
 

@@ -30,7 +30,7 @@ def record_runs(monkeypatch, code=0):
         asked.append((config, workdir))
         return code
 
-    monkeypatch.setattr("mtjax.train.run.run", run)
+    monkeypatch.setattr("mtjax.train.run", run)
     return asked
 
 
@@ -60,9 +60,7 @@ def test_one_task_is_alone_already(monkeypatch, tmp_path):
 
 
 def test_the_command_prints_and_writes(trained, evaluations, monkeypatch, capsys):
-    from mtjax.train import evaluation
-
-    monkeypatch.setattr(evaluation, "restore", lambda workdir: trained)
+    monkeypatch.setattr("mtjax.train.restore", lambda workdir: trained)
     assert command.compare_command(evaluations, limit=3) == 0
     out = capsys.readouterr().out
     assert "dB over wiener" in out and "delta_m_task" in out and "comparison.html" in out

@@ -47,7 +47,7 @@ def test_gradients_are_finite(name, where):
         prediction = 1e4 * jnp.sign(prediction - 0.1)
     for gamma in (0.5, 2.0) if name == "focal" else (None,):
         loss = losses.build(name if gamma is None else {"kind": name, "gamma": gamma})
-        value, slope = jax.value_and_grad(lambda p, f=loss: f(p, target).sum())(prediction)
+        value, slope = jax.jit(jax.value_and_grad(lambda p, t, f=loss: f(p, t).sum()))(prediction, target)
         assert jnp.isfinite(value) and jnp.all(jnp.isfinite(slope))
 
 
