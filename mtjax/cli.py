@@ -192,8 +192,11 @@ def prepare(debug: bool) -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "mtjax" / "jax"))
     if debug:
         return
+    from absl import logging as absl_logging
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for library in ("absl", "jax", "orbax", "grain", "tensorflow_datasets"):
+    absl_logging.set_verbosity(absl_logging.ERROR)  # sets its logger anew on import, so its level cannot be set before
+    for library in ("jax", "orbax", "grain", "tensorflow_datasets"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     warnings.filterwarnings("default", module="mtjax")
