@@ -48,6 +48,7 @@ AUGMENT = {
     "crop": (int, 0),  # largest shift, in pixels
     "rotation": (float, 0.0),  # largest angle, in degrees
     "scale": (tuple[float, float], (1.0, 1.0)),  # range of magnification
+    "normalize": (bool, False),  # stretch each picture to [0, 1]; in evaluation too
 }
 OPTIMIZER = {
     "lr": (float, 1e-3),  # highest learning rate
