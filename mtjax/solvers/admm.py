@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
-
 from mtjax.physics.operator import Operator
 from mtjax.solvers.fixed_point import converge, repeat
 from mtjax.solvers.priors import Prior
@@ -43,7 +41,7 @@ def admm(
         init = as_images(init)[0]
         if init.shape != like.shape:
             raise ValueError(f"init has shape {init.shape}; expected the image's {like.shape}")
-    rho = per_example(rho, jnp.zeros((1,) * len(like.shape), like.dtype))
+    rho = per_example(rho, like)
     plan = make_plan(y, operator, priors, rho, like)
     state = initial_state(plan, init, like)
     converged: Any = False

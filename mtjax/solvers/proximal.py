@@ -13,14 +13,16 @@ Values = Inexact[Array, "..."]
 _TINY = 1e-20  # small beside any square of interest, and its power -3/2 is still finite in float32
 
 
-def per_example(value: Any, like: Values) -> Values:
+def per_example(value: Any, like: Values | jax.ShapeDtypeStruct) -> Values:
     """A hyper-parameter ready to multiply images `like` `[*b, H, W, C]`: a scalar stays, `[*b]` gets three axes."""
-    value = jnp.asarray(value, like.real.dtype)
+    value = jnp.asarray(value, jnp.finfo(like.dtype).dtype)
     batch = like.ndim - 3
     if 0 < value.ndim <= batch:
         value = value.reshape((*value.shape, 1, 1, 1))
-    if value.ndim not in (0, like.ndim) and value.shape != (1, 1, 1):
-        raise ValueError(f"a hyper-parameter has shape {value.shape}; expected () or one number for each example")
+    if value.ndim > like.ndim or any(
+        n not in (1, m) for n, m in zip(value.shape, like.shape[-value.ndim :], strict=False)
+    ):
+        raise ValueError(f"a hyper-parameter has shape {value.shape}; expected () or {like.shape[:batch]}")
     return value
 
 

@@ -26,7 +26,7 @@ def wiener(y: Any, operator: Operator, noise_to_signal: Any = 1e-2, regularizer:
     check_choice("regularizer", regularizer, REGULARIZERS)
     y, plain = as_images(y)
     like = image_like(y, operator)
-    weight = per_example(noise_to_signal, jnp.zeros((1,) * len(like.shape), like.dtype))
+    weight = per_example(noise_to_signal, like)
     transfer = operator.transfer(like.shape, like.dtype)
     if transfer is not None:
         power = squared_magnitude(transfer) + weight * _penalty(regularizer, like)
