@@ -19,9 +19,8 @@ def per_example(value: Any, like: Values | jax.ShapeDtypeStruct) -> Values:
     batch = like.ndim - 3
     if 0 < value.ndim <= batch:
         value = value.reshape((*value.shape, 1, 1, 1))
-    if value.ndim > like.ndim or any(
-        n not in (1, m) for n, m in zip(value.shape, like.shape[-value.ndim :], strict=False)
-    ):
+    sizes = like.shape[like.ndim - value.ndim :] if value.ndim <= like.ndim else ()
+    if len(sizes) != value.ndim or any(n not in (1, m) for n, m in zip(value.shape, sizes, strict=True)):
         raise ValueError(f"a hyper-parameter has shape {value.shape}; expected () or {like.shape[:batch]}")
     return value
 

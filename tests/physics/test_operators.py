@@ -23,12 +23,11 @@ def normal(*shape):
 
 
 def operators(h, w, c):
-    kernel = normal(4, 3)
+    even = h % 2 == 0 and w % 2 == 0
+    kernel = normal(4, 3) if even else normal(5, 4)
     mask = physics.Mask(RANDOM.uniform(size=(h, w)) < 0.5)
     blur = physics.Blur(kernel)
-    even = h % 2 == 0 and w % 2 == 0
     found = {f"blur-{b}": physics.Blur(kernel, b) for b in physics.BOUNDARIES}
-    found |= {f"blur-even-{b}": physics.Blur(normal(4, 4), b) for b in physics.BOUNDARIES}
     found |= {
         "identity": physics.Identity(),
         "blur-channels": physics.Blur(normal(3, 5, c), "reflect"),
@@ -50,19 +49,28 @@ def inner(a, b):
     return sum(float(jnp.vdot(p, q)) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+@jax.jit
+def exercise(operator, x, y):
+    """`A x`, `Aᴴ y`, and an estimate of ‖A‖ from below by power iteration."""
+
+    def power(_, v):
+        return operator.normal(v / jnp.linalg.norm(v))
+
+    v = jax.lax.fori_loop(0, 60, power, x)
+    return operator(x), operator.adjoint(y), jnp.sqrt(jnp.linalg.norm(v))
+
+
 @pytest.mark.parametrize("size", [(8, 10, 3), (9, 7, 1)], ids=["even-colour", "odd-grey"])
 def test_adjoint_shapes_and_norm(size):
     for name, operator in operators(*size).items():
         x = normal(2, *size)
-        y = operator(x)
-        assert operator.output_shape(x.shape) == jax.tree.map(jnp.shape, y), name
-        assert operator.input_shape(jax.tree.map(jnp.shape, y)) == x.shape, name
-        other = jax.tree.map(lambda leaf: normal(*leaf.shape), y)
-        np.testing.assert_allclose(inner(y, other), inner(x, operator.adjoint(other)), rtol=1e-10, atol=1e-10)
-        power = jax.jit(lambda v, op=operator: op.normal(v / jnp.linalg.norm(v)))
-        for _ in range(50):
-            x = power(x)
-        assert float(operator.norm_bound()) >= float(jnp.sqrt(jnp.linalg.norm(x))) * (1 - 1e-9), name
+        y_shape = operator.output_shape(x.shape)
+        assert operator.input_shape(y_shape) == x.shape, name
+        y = jax.tree.map(lambda shape: normal(*shape), y_shape, is_leaf=lambda shape: isinstance(shape[0], int))
+        image, adjoint, norm = exercise(operator, x, y)
+        assert y_shape == jax.tree.map(jnp.shape, image), name
+        np.testing.assert_allclose(inner(image, y), inner(x, adjoint), rtol=1e-10, atol=1e-10, err_msg=name)
+        assert float(operator.norm_bound()) >= float(norm) * (1 - 1e-9), name
 
 
 @pytest.mark.parametrize("boundary", physics.BOUNDARIES)
@@ -138,13 +146,11 @@ def test_vmap_over_operators_is_the_batched_operator():
     np.testing.assert_allclose(each, physics.Blur(kernels, "reflect")(x), atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "kernel",
-    [physics.kernels.gaussian(1.3), physics.kernels.box(4), physics.kernels.disk(2.4), physics.kernels.motion(6, 30)],
-)
-def test_kernels_sum_to_one(kernel):
-    np.testing.assert_allclose(kernel.sum(), 1, rtol=1e-6)
-    assert (kernel >= 0).all()
+def test_kernels_sum_to_one():
+    kernels = physics.kernels
+    for kernel in (kernels.gaussian(1.3), kernels.box(4), kernels.disk(2.4), kernels.motion(6, 30)):
+        np.testing.assert_allclose(kernel.sum(), 1, rtol=1e-12)
+        assert (kernel >= 0).all()
 
 
 def test_motion_has_its_length_and_direction():

@@ -91,9 +91,8 @@ def check_gradient(loss, args, rtol, step=1e-5):
     for i, (arg, gradient) in enumerate(zip(args, gradients, strict=True)):
         direction = jnp.asarray(RANDOM.standard_normal(arg.shape)) * jnp.minimum(1, jnp.abs(arg) + 1e-2)
         ends = [loss(*args[:i], arg + sign * step * direction, *args[i + 1 :]) for sign in (1, -1)]
-        np.testing.assert_allclose(
-            jnp.vdot(gradient, direction), (ends[0] - ends[1]) / (2 * step), rtol=rtol, atol=1e-7
-        )
+        expected = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(jnp.vdot(gradient, direction), expected, rtol=rtol, atol=1e-7)
 
 
 def test_data_prox_keeps_float32_accuracy_for_small_rho():
@@ -166,7 +165,7 @@ def test_importing_solvers_is_light():
     ("wrong", "message"),
     [
         (
-            lambda: solvers.wiener(jnp.ones((8, 8)), physics.Identity(), regularizer="laplace"),
+            lambda: solvers.wiener(jnp.ones((8, 8)), physics.Identity(), 0.1, "laplace"),
             "did you mean 'laplacian'",
         ),
         (lambda: solvers.wiener(jnp.ones((8, 8), jnp.uint8), physics.Identity()), "dtype uint8"),
