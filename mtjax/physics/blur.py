@@ -36,7 +36,7 @@ class Blur(Operator):
     """
 
     kernel: Any  # as above; kept as [..., kh, kw, C]
-    boundary: str = static("circular")
+    boundary: str = static(default="circular")
 
     def __post_init__(self):
         check_choice("boundary", self.boundary, BOUNDARIES)
@@ -49,7 +49,7 @@ class Blur(Operator):
         """`[..., H, W, C]` to the same shape, or to `[..., H-kh+1, W-kw+1, C]` where the boundary is "valid"."""
         self._check_fits(x.shape)
         if self.boundary == "circular":
-            return irfft2(self.transfer(x.shape, x.dtype) * rfft2(x), x.shape)
+            return irfft2(self._transfer(x.shape, x.dtype) * rfft2(x), x.shape)
         if self.boundary != "valid":
             x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [*self._margins(), (0, 0)], mode=_PAD_MODES[self.boundary])
         blurred = irfft2(self._transfer(x.shape, x.dtype) * rfft2(x), x.shape)
@@ -59,7 +59,7 @@ class Blur(Operator):
         """Exactly `Aᴴ y`, for every boundary."""
         if self.boundary != "circular":
             return super().adjoint(y)
-        return irfft2(self.transfer(y.shape, y.dtype).conj() * rfft2(y), y.shape)
+        return irfft2(self._transfer(y.shape, y.dtype).conj() * rfft2(y), y.shape)
 
     def output_shape(self, image_shape: Shape) -> Shape:
         """The image's shape, less the border where the boundary is "valid"."""

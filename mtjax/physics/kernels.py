@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,7 +28,9 @@ def gaussian(std: ScalarLike, size: int | None = None) -> Kernel:
     `size` defaults to the odd number that reaches 4 `std` to each side; it must be given where `std` is traced.
     """
     if size is None:
-        size = 2 * max(math.ceil(4 * float(std)), 1) + 1
+        if isinstance(std, jax.core.Tracer):
+            raise ValueError(f"size=None with a traced std={std}; expected the kernel's size in pixels")
+        size = 2 * max(math.ceil(4 * float(np.asarray(std))), 1) + 1
     if isinstance(std, float | int) and std <= 0:
         raise ValueError(f"std={std} is not a blur; expected a positive number of pixels")
     profile = jnp.exp(-0.5 * (_offsets(_check_size(size)) / std) ** 2)

@@ -322,7 +322,7 @@ class Stack(Operator):
 
     def gram(self, shape: Shape, dtype: Any) -> Spectrum | None:
         """Sum, if all are known."""
-        return _total([op.gram(shape, dtype) for op in self.operators])
+        return total([op.gram(shape, dtype) for op in self.operators])
 
     def range_gram(self, y_shape: Any, dtype: Any) -> None:
         """None: parts of `y` are correlated."""
@@ -330,8 +330,9 @@ class Stack(Operator):
 
     def approximate_gram(self, shape: Shape, dtype: Any) -> Spectrum | None:
         """Sum, if all are known."""
-        return _total([op.approximate_gram(shape, dtype) for op in self.operators])
+        return total([op.approximate_gram(shape, dtype) for op in self.operators])
 
 
-def _total(parts: list[Any]) -> Any:
-    return None if any(part is None for part in parts) else sum(parts[1:], parts[0])
+def total(parts: Sequence[Any]) -> Any:
+    """Sum of the parts, or None if there are none or one is None."""
+    return None if not parts or any(part is None for part in parts) else sum(parts[1:], parts[0])

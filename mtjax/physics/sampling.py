@@ -15,7 +15,6 @@ from mtjax.physics.operator import (
     Spectrum,
     irfft2,
     rfft2,
-    squared_magnitude,
 )
 from mtjax.pytree import pytree, static
 from mtjax.typing import Array
@@ -102,7 +101,7 @@ class Downsample(Operator):
         """Spectrum of the blur's autocorrelation, decimated: `AAᴴ` is circular although `AᴴA` is not."""
         shape = self.input_shape(y_shape)
         height, width = shape[-3:-1]
-        power = squared_magnitude(self._blur().transfer(shape, dtype))
+        power: Any = self._blur().gram(shape, dtype)
         power = jnp.broadcast_to(power, (*power.shape[:-3], height, width // 2 + 1, power.shape[-1]))
         autocorrelation = irfft2(power, shape)[..., :: self.factor, :: self.factor, :]
         return rfft2(autocorrelation).real

@@ -37,13 +37,12 @@ def admm(
         raise ValueError("prior=[] leaves nothing to split; expected at least one prior")
     y, plain = as_images(y)
     like = image_like(y, operator)
-    if init is not None:
-        init = as_images(init)[0]
-        if init.shape != like.shape:
-            raise ValueError(f"init has shape {init.shape}; expected the image's {like.shape}")
+    start: Any = None if init is None else as_images(init)[0]
+    if start is not None and start.shape != like.shape:
+        raise ValueError(f"init has shape {start.shape}; expected the image's {like.shape}")
     rho = per_example(rho, like)
     plan = make_plan(y, operator, priors, rho, like)
-    state = initial_state(plan, init, like)
+    state = initial_state(plan, start, like)
     converged: Any = False
     if tolerance is None:
         state = repeat(step, plan, state, count - 1)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from mtjax.physics.operator import Operator, Pixels, Shape, Spectrum, check_choice
 from mtjax.pytree import pytree, static
@@ -31,7 +32,7 @@ class Prior:
 class Gradient(Operator):
     """Forward differences (down, right): across the border, from the opposite side ("circular") or 0 ("reflect")."""
 
-    boundary: str = static("circular")
+    boundary: str = static(default="circular")
 
     def __post_init__(self):
         check_choice("boundary", self.boundary, ("circular", "reflect"))
@@ -40,7 +41,7 @@ class Gradient(Operator):
         """Two arrays of the image's shape (not one: joining them would cost a pass over memory)."""
         return self._difference(x, -3), self._difference(x, -2)
 
-    def adjoint(self, y: tuple[Pixels, Pixels], /) -> Pixels:
+    def adjoint(self, y: tuple[Pixels, ...], /) -> Pixels:
         """Minus the divergence."""
         return self._transposed(y[0], -3) + self._transposed(y[1], -2)
 
@@ -72,18 +73,21 @@ class Gradient(Operator):
         return (down[:, None] + right[None, :])[..., None]
 
     def _difference(self, x: Pixels, axis: int) -> Pixels:
-        return self._inside(jnp.roll(x, -1, axis) - x, axis)
+        if self.boundary == "circular":
+            return jnp.roll(x, -1, axis) - x
+        return _pad(jnp.diff(x, axis=axis), axis, 0, 1)
 
     def _transposed(self, p: Pixels, axis: int) -> Pixels:
-        p = self._inside(p, axis)
-        return jnp.roll(p, 1, axis) - p
-
-    def _inside(self, p: Pixels, axis: int) -> Pixels:
-        """Zero in the last row or column, whose difference would cross the border."""
         if self.boundary == "circular":
-            return p
-        place = jnp.arange(p.shape[axis]).reshape([-1 if a == axis else 1 for a in range(-p.ndim, 0)])
-        return jnp.where(place == p.shape[axis] - 1, 0, p)
+            return jnp.roll(p, 1, axis) - p
+        inside = lax.slice_in_dim(p, 0, p.shape[axis] - 1, axis=axis % p.ndim)  # the last difference is always 0
+        return _pad(inside, axis, 1, 0) - _pad(inside, axis, 0, 1)
+
+
+def _pad(x: Inexact[Array, "..."], axis: int, before: int, after: int) -> Inexact[Array, "..."]:
+    """Zeros before and after, along one axis."""
+    widths = [(before, after, 0) if a == axis % x.ndim else (0, 0, 0) for a in range(x.ndim)]
+    return lax.pad(x, jnp.zeros((), x.dtype), widths)
 
 
 @pytree
@@ -97,8 +101,8 @@ class TotalVariation(Prior):
     """
 
     weight: Any = 1e-3
-    isotropic: bool = static(True)
-    boundary: str = static("circular")
+    isotropic: bool = static(default=True)
+    boundary: str = static(default="circular")
 
     def __post_init__(self):
         object.__setattr__(self, "weight", 1.0 * jnp.asarray(self.weight))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mtjax.physics.operator import squared_magnitude
+from mtjax.physics.operator import squared_magnitude, total
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -37,14 +37,14 @@ def shrink(v: Values, threshold: Values) -> Values:
 
 def shrink_together(v: tuple[Values, ...], threshold: Values) -> tuple[Values, ...]:
     """Group soft thresholding of vectors whose components are the parts of `v`: `argmin_z t‖z‖₂,₁ + ½‖z − v‖²`."""
-    amount = shrink_amount(sum(squared_magnitude(part) for part in v), threshold)
+    amount = shrink_amount(total([squared_magnitude(part) for part in v]), threshold)
     return tuple(part - amount * part for part in v)
 
 
 def dot(a: Any, b: Any) -> Values:
     """Real inner product of each example, `[*b, 1, 1, 1]`, summed over the leaves `[*b, H, W, C]`."""
     products = jax.tree.map(lambda p, q: jnp.sum((p.conj() * q).real, (-3, -2, -1), keepdims=True), a, b)
-    return sum(jax.tree.leaves(products))
+    return total(jax.tree.leaves(products))
 
 
 def distance(a: Any, b: Any) -> Values:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtjax.physics.operator import Identity, Operator, Shape, irfft2, rfft2
+from mtjax.physics.operator import Identity, Operator, Shape, irfft2, rfft2, total
 from mtjax.pytree import pytree, static
 from mtjax.solvers.interpolate import fill_in
 from mtjax.solvers.normal import circular_inverse, conjugate_gradient
@@ -35,11 +35,19 @@ class Term:
     operator: Operator
     function: Any  # has prox(v, t)
     rho: Values
-    transfer: Values | None  # of L, where L is cheaper in the Fourier domain
+    transfer: Any  # of L, where L is cheaper in the Fourier domain
 
     def gram(self, shape: Shape, dtype: Any) -> Values | None:
-        """Half spectrum of `LᴴL`, or None."""
-        return self.operator.gram(shape, dtype)
+        """Half spectrum of `ρ LᴴL` where that is circular, or None."""
+        return _times(self.rho, self.operator.gram(shape, dtype))
+
+    def approximate_gram(self, shape: Shape, dtype: Any) -> Values | None:
+        """Half spectrum of a circular convolution near `ρ LᴴL`, or None."""
+        return _times(self.rho, self.operator.approximate_gram(shape, dtype))
+
+
+def _times(rho: Values, spectrum: Values | None) -> Values | None:
+    return None if spectrum is None else rho * spectrum
 
 
 @pytree
@@ -47,9 +55,9 @@ class Plan:
     """All that does not change from one iteration to the next."""
 
     terms: tuple[Term, ...]
-    inverse: Values | None  # half spectrum of (AᴴA + Σ ρ LᴴL)⁻¹; None: conjugate gradients
-    constant: Values | None  # Aᴴ y if `A` is in the x-update; its spectrum times `inverse`, if that is known
-    operator: Operator | None  # A, where conjugate gradients need it
+    inverse: Any  # half spectrum of (AᴴA + Σ ρ LᴴL)⁻¹; None: conjugate gradients
+    constant: Any  # Aᴴ y if `A` is in the x-update; its spectrum times `inverse`, if that is known
+    operator: Any  # A, where conjugate gradients need it
     shape: Shape = static()
 
 
@@ -64,8 +72,7 @@ def make_plan(y: Any, operator: Operator, priors: list[Prior], rho: Values, like
     """
     shape, dtype = like.shape, like.dtype
     terms = tuple(Term(prior.analysis, prior, rho, None) for prior in priors)
-    grams = [term.gram(shape, dtype) for term in terms]
-    regularised = None if any(g is None for g in grams) else sum(rho * g for g in grams)
+    regularised = total([term.gram(shape, dtype) for term in terms])
     gram = operator.gram(shape, dtype)
     if regularised is not None and gram is not None:
         inverse = _inverse(gram + regularised)
@@ -73,7 +80,7 @@ def make_plan(y: Any, operator: Operator, priors: list[Prior], rho: Values, like
     parts = operator.split(shape, dtype)
     if regularised is not None and parts is not None:
         data = _data_term(y, *parts, rho, like)
-        inverse = _inverse(data.rho * data.gram(shape, dtype) + regularised)
+        inverse = _inverse(total([data.gram(shape, dtype), regularised]))
         return Plan((data, *terms), inverse, None, None, shape)
     return Plan(terms, None, operator.adjoint(y), operator, shape)
 
@@ -138,8 +145,7 @@ def _divide(plan: Plan, pull: list[Any]) -> Values:
     pairs = list(zip(plan.terms, pull, strict=True))
     near = [t.rho * t.operator.adjoint(d) for t, d in pairs if t.transfer is None]
     far = [t.rho * t.transfer.conj() * rfft2(d) for t, d in pairs if t.transfer is not None]
-    spectra = ([rfft2(sum(near[1:], near[0]))] if near else []) + far
-    spectrum = plan.inverse * sum(spectra[1:], spectra[0])
+    spectrum = plan.inverse * total(([rfft2(total(near))] if near else []) + far)
     return spectrum if plan.constant is None else plan.constant + spectrum
 
 
@@ -155,13 +161,5 @@ def _solve(plan: Plan, pull: list[Any], start: Values) -> Values:
     def matvec(x: Values) -> Values:
         return operator.normal(x) + sum(t.rho * t.operator.normal(x) for t in plan.terms)
 
-    grams = [operator.approximate_gram(plan.shape, dtype)]
-    grams += [_scaled(t, plan.shape, dtype) for t in plan.terms]
-    gram = None if any(g is None for g in grams) else sum(grams[1:], grams[0])
-    precondition = circular_inverse(gram, 0) if gram is not None else (lambda r: r)
-    return conjugate_gradient(matvec, b, start, precondition)[0]
-
-
-def _scaled(term: Term, shape: Shape, dtype: Any) -> Values | None:
-    gram = term.operator.approximate_gram(shape, dtype)
-    return None if gram is None else term.rho * gram
+    gram = total([part.approximate_gram(plan.shape, dtype) for part in (operator, *plan.terms)])
+    return conjugate_gradient(matvec, b, start, circular_inverse(gram, 0))[0]

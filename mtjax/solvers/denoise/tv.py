@@ -12,7 +12,7 @@ from mtjax.solvers.solution import Solution, as_images, finish, fixed_count, sto
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
-Dual = tuple[Values, Values]
+Dual = tuple[Values, ...]  # (down, right)
 _GRADIENT = Gradient("reflect")
 
 
