@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from mtjax.typing import Array, Float, ScalarLike
 
@@ -28,7 +28,7 @@ def gaussian(std: ScalarLike, size: int | None = None) -> Kernel:
     `size` defaults to the odd number that reaches 4 `std` to each side; it must be given where `std` is traced.
     """
     if size is None:
-        if isinstance(std, jax.core.Tracer):
+        if isinstance(std, Tracer):
             raise ValueError(f"size=None with a traced std={std}; expected the kernel's size in pixels")
         size = 2 * max(math.ceil(4 * float(np.asarray(std))), 1) + 1
     if isinstance(std, float | int) and std <= 0:
