@@ -1,4 +1,4 @@
-"""A denoiser for your own photographs: any folder of PNG, JPEG or TIFF pictures, grey or colour, of any sizes.
+"""A denoiser for your own photographs: any folder of PNG, JPEG or TIFF pictures, gray or color, of any sizes.
 
     mtjax train --config=configs/denoise_folder.py --config.data.path=PHOTOS --workdir=runs/denoise
     mtjax compare --workdir=runs/denoise

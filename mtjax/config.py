@@ -8,6 +8,7 @@ import difflib
 import importlib.util
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ def read(path: str) -> Any:
         near = difflib.get_close_matches(file.name, there, n=1, cutoff=0.5)
         hint = f"; did you mean {str(file.parent / near[0])!r}?" if near else ""
         raise ConfigError(f"no config file {str(file)!r}{hint}")
+    if (folder := str(file.parent.absolute())) not in sys.path:
+        sys.path.append(folder)  # so that a kind "module:Name" may lie beside the config, or in it
     try:
         spec = importlib.util.spec_from_file_location(f"mtjax_config_{file.stem}", file)
         module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]

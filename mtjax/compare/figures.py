@@ -74,7 +74,7 @@ def draw_example(axes: Any, columns: list[str], example: Example, scale: float) 
 
 
 def show(axis: Any, image: np.ndarray) -> None:
-    """An image [H, W, C] with values clipped to [0, 1], grey or color."""
+    """An image [H, W, C] with values clipped to [0, 1], gray or color."""
     image = np.clip(np.nan_to_num(image), 0, 1)
     axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 

@@ -14,9 +14,11 @@ from mtjax.compare.methods import Case, Compiled, Method, arrays, at_edge, basel
 from mtjax.compare.results import Comparison, Example, Row, Scores, TaskComparison
 from mtjax.compare.statistics import bootstrap, paired, sure, verdict
 from mtjax.compare.together import together
-from mtjax.data import Source, collate, to_device_batch
+from mtjax.data import Source, collate
+from mtjax.physics import Observed
 from mtjax.train import Trained
-from mtjax.train.step import EVALUATION_SEED, observe_for_evaluation
+from mtjax.train.step import EVALUATION_SEED, prepare_for_evaluation
+from mtjax.typing import Array, Batch
 
 VALIDATION_IMAGES = 32  # on which solver parameters are chosen
 EXAMPLES = (("where it did worst", 0.0), ("median", 0.5), ("where it did best", 1.0))
@@ -75,8 +77,14 @@ def compare_task(
     chosen = spaced(len(test), limit)
     held_out = spaced(len(validation), VALIDATION_IMAGES)
     batch_size = min(trained.config.data.eval_batch_size, len(chosen))
-    cases = observe_cases(test, chosen, name, spec, batch_size)
-    tuning_cases = observe_cases(validation, held_out, name, spec, batch_size)
+
+    @jax.jit
+    def prepare(batch: Batch) -> tuple[Observed, Array]:
+        batch, observed = prepare_for_evaluation({name: spec}, trained.config.data.augment, batch)
+        return observed[name], batch["image"]
+
+    cases = observe_cases(prepare, test, chosen, batch_size)
+    tuning_cases = observe_cases(prepare, validation, held_out, batch_size)
 
     methods = [baseline(cases[0].observed, cases[0].clean)]
     methods += [solver(node) for node in nodes]
@@ -139,17 +147,18 @@ def make_rows(scores: list[Scores]) -> tuple[tuple[Row, ...], str]:
     return rows, best.name
 
 
-def observe_cases(source: Source, indices: np.ndarray, name: str, spec: Any, batch_size: int) -> list[Case]:
+def observe_cases(
+    prepare: Callable[[Batch], tuple[Observed, Array]], source: Source, indices: np.ndarray, batch_size: int
+) -> list[Case]:
     """The examples `indices` of a source as batches, each observed once; the last is filled up, not `valid` there."""
-    observe = jax.jit(lambda index, image: observe_for_evaluation({name: spec}, index, image)[name])
     cases = []
     for start in range(0, len(indices), batch_size):
         wanted = indices[start : start + batch_size]
         filled = np.concatenate([wanted, np.repeat(wanted[:1], batch_size - len(wanted))])
         batch = collate([source[int(i)] for i in filled], source.info)
-        clean = to_device_batch({"image": batch["image"]})["image"]
         valid = batch["valid"]["image"] & (np.arange(batch_size) < len(wanted))
-        cases.append(Case(observe(jax.numpy.asarray(filled, jax.numpy.int32), clean), clean, valid))
+        observed, clean = prepare({"image": batch["image"], "index": filled.astype(np.int32)})
+        cases.append(Case(observed, clean, valid))
     return cases
 
 

@@ -1,5 +1,6 @@
 """The few layers that encoders and heads are made of."""
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -16,11 +17,51 @@ def conv(
     return nn.Conv(features, (kernel, kernel), (stride, stride), kernel_init=init, dtype=dtype, name=name)
 
 
-class ResidualBlock(nn.Module):
-    """`x + conv(gelu(conv(x)))` without normalization, as restoration networks have it.
+class ConvNormAct(nn.Module):
+    """A convolution, normalization over groups of channels, and GELU.
 
-    The second convolution starts at zero, so a stack of any depth starts as the identity (Lim et al., "Enhanced deep
-    residual networks for single image super-resolution", CVPRW 2017; Zhang et al., "Fixup initialization", ICLR 2019).
+    Groups of channels of one image (Wu and He, "Group normalization", ECCV 2018): there are no batch statistics, so
+    what is said of an image never depends on the others in its batch, nor on how many devices share it.
+    """
+
+    features: int
+    stride: int = 1
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w c"]:
+        """Maps features to `features` channels, at `1 / stride` of the resolution."""
+        x = conv(self.features, stride=self.stride, dtype=self.dtype)(x)
+        return nn.gelu(group_norm(self.features, self.dtype)(x))
+
+
+def group_norm(channels: int, dtype: Any = None) -> nn.GroupNorm:
+    """Normalization over 8 groups of channels, or as many as divide them."""
+    return nn.GroupNorm(math.gcd(8, channels), dtype=dtype)
+
+
+class NormalizedBlock(nn.Module):
+    """`gelu(x + norm(conv(gelu(norm(conv(x))))))`: the block of networks that tell what a picture shows.
+
+    Source: He et al., "Deep residual learning for image recognition", CVPR 2016.
+    """
+
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B h w c"]) -> Float[Array, "B h w c"]:
+        """Maps features to features of the same shape."""
+        channels = x.shape[-1]
+        y = ConvNormAct(channels, dtype=self.dtype)(x)
+        return nn.gelu(x + group_norm(channels, self.dtype)(conv(channels, dtype=self.dtype)(y)))
+
+
+class ResidualBlock(nn.Module):
+    """`x + conv(gelu(conv(x)))`: the block of networks that correct a picture, whose contrast no norm may change.
+
+    The second convolution starts at zero, so a stack of any depth starts as the identity. Source: Lim et al.,
+    "Enhanced deep residual networks for single image super-resolution", CVPRW 2017; Zhang et al., "Fixup
+    initialization", ICLR 2019.
     """
 
     dtype: Any = None
@@ -45,7 +86,7 @@ class Blocks(nn.Module):
         """Maps features to `width` channels at the same resolution."""
         x = conv(self.width, dtype=self.dtype)(x)
         for _ in range(self.depth):
-            x = ResidualBlock(self.dtype)(x)
+            x = ResidualBlock(dtype=self.dtype)(x)
         return x
 
 

@@ -36,10 +36,10 @@ class MultiTask:
         keys = jax.random.split(key, 3)
         first = next(iter(observed.values()))
         size = (1, *(self.encoder.strides[-1],) * 2, first.y.shape[-1] + 2)  # type: ignore[attr-defined]
-        params = {"encoder": self.encoder.init(keys[0], jnp.zeros(size)).get("params", {})}
+        params: Params = {"encoder": self.encoder.init(keys[0], jnp.zeros(size)).get("params", {})}
         pyramids = self.task_pyramids(self.encode(params, observed))
         params["sharing"] = self.sharing.init(keys[1], pyramids).get("params", {})
-        shared = self.sharing.apply({"params": params["sharing"]}, pyramids)
+        shared: Any = self.sharing.apply({"params": params["sharing"]}, pyramids)
         params["heads"] = {}
         for task, head in self.heads.items():
             task_key = jax.random.fold_in(keys[2], name_hash(task))
@@ -56,8 +56,8 @@ class MultiTask:
         pyramids = {}
         for shape, names in groups.items():
             x = jnp.concatenate([encoder_input(observed[name]) for name in names])
-            levels = self.encoder.apply({"params": params["encoder"]}, pad_to_multiple(x, strides[-1]))
-            together = Pyramid(tuple(levels), strides, shape[1:3])
+            levels: Any = self.encoder.apply({"params": params["encoder"]}, pad_to_multiple(x, strides[-1]))
+            together = Pyramid(tuple(levels), strides, (shape[1], shape[2]))
             for i, name in enumerate(names):
                 pyramids[name] = together[i * shape[0] : (i + 1) * shape[0]]
         return pyramids
@@ -68,7 +68,7 @@ class MultiTask:
 
     def decode(self, params: Params, pyramids: dict[str, Pyramid], observed: dict[str, Observed]) -> dict[str, Any]:
         """The prediction of every task."""
-        shared = self.sharing.apply({"params": params["sharing"]}, self.task_pyramids(pyramids))
+        shared: Any = self.sharing.apply({"params": params["sharing"]}, self.task_pyramids(pyramids))
         return {
             task: head.apply({"params": params["heads"][task]}, shared[task], observed[self.reads[task]])
             for task, head in self.heads.items()

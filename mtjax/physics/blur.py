@@ -28,11 +28,11 @@ _PAD_MODES = {"reflect": "symmetric", "edge": "edge", "zero": "constant"}
 class Blur(Operator):
     """Convolution with `kernel`, each channel by itself.
 
-    `kernel` is `[kh, kw]`, one per channel `[kh, kw, C]`, or one per example `[B, kh, kw, 1 or C]`; its centre is the
-    pixel at floor(n/2), as in `skimage.restoration.wiener`; it is used as given, not normalised.
+    `kernel` is `[kh, kw]`, one per channel `[kh, kw, C]`, or one per example `[B, kh, kw, 1 or C]`; its center is the
+    pixel at floor(n/2), as in `skimage.restoration.wiener`; it is used as given, not normalized.
     `boundary` is what lies beyond the image: itself again ("circular"), its mirror image with the border pixel
     repeated ("reflect", as in `scipy.ndimage`), its border pixels ("edge"), nothing ("zero"); or "valid": only pixels
-    whose whole neighbourhood is known are observed, so that `y` is smaller than `x` by the kernel's size minus one.
+    whose whole neighborhood is known are observed, so that `y` is smaller than `x` by the kernel's size minus one.
     """
 
     kernel: Any  # as above; kept as [..., kh, kw, C]
@@ -79,7 +79,7 @@ class Blur(Operator):
         return (*batch, height + top + bottom, width + left + right, channels)
 
     def transfer(self, shape: Shape, dtype: Any) -> Spectrum | None:
-        """DFT of the kernel, its centre moved to the origin; None unless the boundary is circular."""
+        """DFT of the kernel, its center moved to the origin; None unless the boundary is circular."""
         return self._transfer(shape, dtype) if self.boundary == "circular" else None
 
     def approximate_gram(self, shape: Shape, dtype: Any) -> Spectrum | None:
@@ -110,7 +110,7 @@ class Blur(Operator):
         """
         height, width = self.kernel.shape[-3:-1]
         even = [(0, 0)] * (self.kernel.ndim - 3) + [(0, (height + 1) % 2), (0, (width + 1) % 2), (0, 0)]
-        kernel = jnp.pad(self.kernel, even)  # odd sizes, so that flipping keeps the centre
+        kernel = jnp.pad(self.kernel, even)  # odd sizes, so that flipping keeps the center
         total = jnp.zeros(())
         for vertical, horizontal in itertools.product((1, -1), (1, -1)):
             part = (kernel + vertical * jnp.flip(kernel, -3)) / 2

@@ -1,4 +1,4 @@
-"""Blur kernels `[kh, kw]` that sum to 1, centred at floor(n/2)."""
+"""Blur kernels `[kh, kw]` that sum to 1, centerd at floor(n/2)."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ def _check_size(size: int, name: str = "size") -> int:
 
 
 def gaussian(std: ScalarLike, size: int | None = None) -> Kernel:
-    """Isotropic Gaussian sampled at pixel centres; `std` in pixels.
+    """Isotropic Gaussian sampled at pixel centers; `std` in pixels.
 
     `size` defaults to the odd number that reaches 4 `std` to each side; it must be given where `std` is traced.
     """

@@ -24,7 +24,7 @@ def admm(
 ) -> Solution:
     """`argmin_x ½‖A x − y‖² + Σ gᵢ(Lᵢ x)`, the `gᵢ(Lᵢ x)` being one prior or several (Boyd et al., 2011).
 
-    The minimiser does not depend on the penalty `rho` > 0 (a number, or one for each example); the speed does.
+    The minimizer does not depend on the penalty `rho` > 0 (a number, or one for each example); the speed does.
     Give `iterations` (default 100: a scan, unrolled gradients, status "iteration_limit") or `tolerance` (a loop of at
     most `max_iterations` in which each example stops by itself; implicit gradients). `init` is an image to start
     from. `residual` is the last change of ADMM's state `v = L x + u`, relative to its size.

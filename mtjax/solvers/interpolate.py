@@ -1,4 +1,4 @@
-"""Estimates without a regulariser: bicubic interpolation, and filling in from neighbours."""
+"""Estimates without a regularizer: bicubic interpolation, and filling in from neighbors."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _SCALES = (0.8, 2.5, 8.0)  # pixels
 
 
 def fill_in(target: Values, weights: Values) -> Values:
-    """Fills pixels of weight 0 by normalised convolution (Knutsson and Westin, 1993), from coarse to fine.
+    """Fills pixels of weight 0 by normalized convolution (Knutsson and Westin, 1993), from coarse to fine.
 
     `target` is `weights · image`; weights are in [0, 1], broadcastable to it. Finite whatever the weights.
     """

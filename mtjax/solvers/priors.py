@@ -12,7 +12,7 @@ from mtjax.typing import Array, Inexact
 
 
 class Prior:
-    """A regulariser of an image; subclasses are pytree dataclasses whose weights are array leaves."""
+    """A regularizer of an image; subclasses are pytree dataclasses whose weights are array leaves."""
 
     @property
     def analysis(self) -> Operator:

@@ -72,15 +72,15 @@ def make_plan(y: Any, operator: Operator, priors: list[Prior], rho: Values, like
     """
     shape, dtype = like.shape, like.dtype
     terms = tuple(Term(prior.analysis, prior, rho, None) for prior in priors)
-    regularised = total([term.gram(shape, dtype) for term in terms])
+    regularized = total([term.gram(shape, dtype) for term in terms])
     gram = operator.gram(shape, dtype)
-    if regularised is not None and gram is not None:
-        inverse = _inverse(gram + regularised)
+    if regularized is not None and gram is not None:
+        inverse = _inverse(gram + regularized)
         return Plan(terms, inverse, inverse * rfft2(operator.adjoint(y)), None, shape)
     parts = operator.split(shape, dtype)
-    if regularised is not None and parts is not None:
+    if regularized is not None and parts is not None:
         data = _data_term(y, *parts, rho, like)
-        inverse = _inverse(total([data.gram(shape, dtype), regularised]))
+        inverse = _inverse(total([data.gram(shape, dtype), regularized]))
         return Plan((data, *terms), inverse, None, None, shape)
     return Plan(terms, None, operator.adjoint(y), operator, shape)
 

@@ -46,8 +46,8 @@ def _around(
 ) -> dict[str, tuple[float, float]]:
     """From the grid point below the best to the one above, within the ranges."""
     narrowed = {}
-    for (name, (low, high)), centre in zip(windows.items(), best, strict=True):
+    for (name, (low, high)), center in zip(windows.items(), best, strict=True):
         spacing = (high - low) / (points - 1)
         bottom, top = map(math.log, ranges[name])
-        narrowed[name] = (max(bottom, centre - spacing), min(top, centre + spacing))
+        narrowed[name] = (max(bottom, center - spacing), min(top, center + spacing))
     return narrowed

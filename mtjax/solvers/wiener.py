@@ -20,7 +20,7 @@ def wiener(y: Any, operator: Operator, noise_to_signal: Any = 1e-2, regularizer:
     `R` is the identity ("white": the Wiener filter of a white image) or the 5-point Laplacian ("laplacian": that of
     an image whose spectrum falls with frequency, as `skimage.restoration.wiener` assumes). Circular blurs, masks and
     (white) blur-then-decimate have closed forms; anything else, such as a blur with another boundary, is the same
-    minimiser found by conjugate gradients, and `status` says whether that got there.
+    minimizer found by conjugate gradients, and `status` says whether that got there.
     `noise_to_signal` > 0 is a number or one for each example. `residual` is that of the normal equations, relative.
     """
     check_choice("regularizer", regularizer, REGULARIZERS)

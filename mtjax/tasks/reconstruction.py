@@ -22,7 +22,7 @@ def of_shown_image(metric: Callable[[Images, Images], PerExample]) -> Callable[[
 
 
 def image_picture(prediction: np.ndarray) -> np.ndarray:
-    """The image itself, grey as colour."""
+    """The image itself, gray as color."""
     shown = np.round(np.clip(prediction, 0, 1) * 255).astype(np.uint8)
     return np.broadcast_to(shown, (*shown.shape[:2], 3)) if shown.shape[2] == 1 else shown
 

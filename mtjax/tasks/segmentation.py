@@ -12,7 +12,7 @@ from mtjax.tasks.task import Task, class_names
 
 
 def palette(num_classes: int) -> np.ndarray:
-    """Distinct colors `[K, 3]` of type uint8; class 0 is dark grey."""
+    """Distinct colors `[K, 3]` of type uint8; class 0 is dark gray."""
     hue = np.arange(num_classes)[:, None] * 0.61803398875 + np.array([0, 1 / 3, 2 / 3])
     colors = np.round(255 * (0.55 + 0.4 * np.cos(2 * np.pi * hue))).astype(np.uint8)
     colors[0] = 40

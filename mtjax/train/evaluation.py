@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -100,7 +100,7 @@ class Trained:
         return self.model.apply(params, observed)
 
 
-def restore(workdir: str | Path, which: str = "best") -> Trained:
+def restore(workdir: str | Path, which: Literal["best", "latest"] = "best") -> Trained:
     """The network of a finished or running training.
 
     Args:
@@ -123,7 +123,7 @@ def restore(workdir: str | Path, which: str = "best") -> Trained:
     return Trained(config, experiment, state.params, source.info, step)
 
 
-def evaluate(workdir: str | Path, split: str = "test", which: str = "best") -> dict[str, float]:
+def evaluate(workdir: str | Path, split: str = "test", which: Literal["best", "latest"] = "best") -> dict[str, float]:
     """Every metric of a trained network over a split."""
     trained = restore(workdir, which)
     source = build_source(trained.config.data, split)

@@ -51,7 +51,8 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
             writer = Writer(workdir, tuple(experiment.tasks), when.steps, config.data.batch_size, start)
             with writer:
                 compiled = compile_step(make_train_step(experiment), config.train.mode)
-                batches = TrainBatches(train_source, config.data.batch_size, config.train.seed, start)
+                shard = (jax.process_index(), jax.process_count())
+                batches = TrainBatches(train_source, config.data.batch_size, config.train.seed, start, shard)
                 loop = Loop(
                     compiled=compiled,
                     batches=batches,
@@ -70,7 +71,7 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
             if int(state.step) < when.steps:
                 return EXIT_STOPPED
             best, step = checkpoints.restore(state, "best") or (state, when.steps)
-    results = {"step": step}
+    results: dict[str, Any] = {"step": step}
     for split in ("validation", "test"):
         source = validation if split == "validation" else build_source(config.data, split)
         results[split] = evaluate_split(eval_step, best.params, source, config.data.eval_batch_size)

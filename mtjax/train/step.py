@@ -60,11 +60,13 @@ def observe_for_evaluation(
     return observe_all(observations, example_keys(jax.random.key(EVALUATION_SEED), index), image)
 
 
-def prepare_for_evaluation(experiment: Experiment, batch: Batch) -> tuple[Batch, dict[str, Observed]]:
+def prepare_for_evaluation(
+    observations: Mapping[str, Any], augmentation: Mapping[str, Any], batch: Batch
+) -> tuple[Batch, dict[str, Observed]]:
     """An evaluation batch as heads and solvers meet it: normalized if the config says so, never moved, and observed."""
     keys = example_keys(jax.random.key(EVALUATION_SEED), batch["index"])
-    batch = augment(keys, to_device_batch(batch), experiment.augmentation, train=False)
-    return batch, observe_for_evaluation(experiment.observations, batch["index"], batch["image"])
+    batch = augment(keys, to_device_batch(batch), augmentation, train=False)
+    return batch, observe_for_evaluation(observations, batch["index"], batch["image"])
 
 
 def task_losses(
@@ -149,7 +151,7 @@ def make_eval_step(experiment: Experiment) -> Callable[[Params, Batch], dict[str
     """`eval_step(params, batch) -> {"task/metric": (sum, count)}`, summed over the valid examples of the batch."""
 
     def eval_step(params: Params, batch: Batch) -> dict[str, tuple[Array, Array]]:
-        batch, observed = prepare_for_evaluation(experiment, batch)
+        batch, observed = prepare_for_evaluation(experiment.observations, experiment.augmentation, batch)
         predictions = experiment.model.apply(params, observed)
         result = {}
         for name, task in experiment.tasks.items():

@@ -60,7 +60,7 @@ def exercise(operator, x, y):
     return operator(x), operator.adjoint(y), jnp.sqrt(jnp.linalg.norm(v))
 
 
-@pytest.mark.parametrize("size", [(8, 10, 3), (9, 7, 1)], ids=["even-colour", "odd-grey"])
+@pytest.mark.parametrize("size", [(8, 10, 3), (9, 7, 1)], ids=["even-color", "odd-gray"])
 def test_adjoint_shapes_and_norm(size):
     for name, operator in operators(*size).items():
         x = normal(2, *size)
@@ -79,7 +79,7 @@ def test_norm_bound_is_tight_for_a_symmetric_positive_kernel(boundary):
     assert 1 - 1e-9 <= float(bound) < 1.3
 
 
-@pytest.mark.parametrize("size", [(8, 10, 3), (9, 7, 1)], ids=["even-colour", "odd-grey"])
+@pytest.mark.parametrize("size", [(8, 10, 3), (9, 7, 1)], ids=["even-color", "odd-gray"])
 def test_claimed_forms_are_what_the_operator_does(size):
     claimed = set()
     for name, operator in operators(*size).items():

@@ -37,7 +37,7 @@ def operators():
 
 
 def optimum(operator, y, weight, isotropic=True, boundary="circular", steps=40000):
-    """The minimiser by Condat and Vũ's primal-dual method, in NumPy with dense matrices."""
+    """The minimizer by Condat and Vũ's primal-dual method, in NumPy with dense matrices."""
     shape = IMAGE.shape
     parts = jax.tree.leaves(jax.jacobian(operator)(jnp.asarray(IMAGE)))
     a = np.concatenate([np.reshape(part, (-1, IMAGE.size)) for part in parts])

@@ -1,13 +1,15 @@
 """Composes one scene: handwritten digits laid over a crop of a photograph, with everything known about it."""
 
+import colorsys
 import dataclasses
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 MAX_DIGITS = 3
 LAYERS = MAX_DIGITS + 1  # the background is the farthest layer
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # how bright red, green and blue look (ITU-R BT.601)
+SHADOW = 0.03  # standard deviation of a digit's shadow, as a share of the picture's size
 MIN_VISIBLE = 0.5  # of a digit's pixels; less, and it is placed anew
 MIN_SPREAD = 0.06  # standard deviation of a crop's gray values: a crop of nothing teaches nothing
 
@@ -102,13 +104,13 @@ def _crop(rng: np.random.Generator, size: int, material: Material) -> tuple[str,
 
 def _place(rng: np.random.Generator, size: int, material: Material) -> tuple[list[int], list[np.ndarray]]:
     """Chooses digits and where they lie: indices and stroke coverages float [S, S], front to back, largest first."""
-    wanted = 1 + rng.choice(MAX_DIGITS, p=[0.4, 0.35, 0.25])
-    index, stroke = _stroke(rng, size, material, low=0.45, high=0.7)
+    wanted = 1 + rng.choice(MAX_DIGITS, p=[0.5, 0.3, 0.2])
+    index, stroke = _stroke(rng, size, material, low=0.55, high=0.8)
     chosen, strokes, covered = [index], [stroke], stroke > 0.5
     for _ in range(8 * (wanted - 1)):
         if len(chosen) == wanted:
             break
-        index, stroke = _stroke(rng, size, material, low=0.28, high=0.5)
+        index, stroke = _stroke(rng, size, material, low=0.25, high=0.4)
         mask = stroke > 0.5
         visible = (mask & ~covered).sum()
         if MIN_VISIBLE * mask.sum() <= visible and 0 < mask.sum() < (strokes[-1] > 0.5).sum():
@@ -124,7 +126,7 @@ def _stroke(rng: np.random.Generator, size: int, material: Material, low: float,
     digit = np.pad(material.digits[index], 2)  # a margin, so that the interpolated strokes end inside the array
     height = size * rng.uniform(low, high)
     scale = height / 8  # picture pixels per digit pixel
-    angle, slant = np.deg2rad(rng.uniform(-25, 25)), rng.uniform(-0.2, 0.2)
+    angle, slant = np.deg2rad(rng.uniform(-20, 20)), rng.uniform(-0.15, 0.15)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     inverse = np.array([[1, slant], [0, 1]]) @ turn / scale  # from picture (x, y) to digit (x, y)
     reach = np.abs(np.linalg.inv(inverse)) @ np.array([2.8, 4.0])  # half the digit's width and height in the picture
@@ -138,12 +140,15 @@ def _stroke(rng: np.random.Generator, size: int, material: Material, low: float,
 
 
 def _paint(rng: np.random.Generator, canvas: np.ndarray, stroke: np.ndarray, material: Material) -> np.ndarray:
-    """Lays a stroke in a random color, textured by another crop of the split's photographs, over the canvas."""
-    behind = canvas[stroke > 0.5].mean(0)
-    for _ in range(16):
-        color = rng.uniform(0.02, 0.98, 3)
-        if np.abs(color @ LUMA - behind @ LUMA) > 0.25:
-            break
-    texture = _crop(rng, len(canvas), material)[1] @ LUMA
-    texture = (texture - texture.mean()) * min(1.0, 0.12 / (texture.std() + 1e-6))
+    """Lays a bright stroke of a random hue, textured by another crop of the split's photographs, over its own shadow.
+
+    The shadow is what keeps captions readable on any photograph.
+    """
+    size = len(canvas)
+    spread = Image.fromarray((255 * stroke).astype(np.uint8)).filter(ImageFilter.GaussianBlur(SHADOW * size))
+    shadow = np.clip(2 * np.asarray(spread, np.float32) / 255, 0, 1)[..., None]
+    canvas = canvas * (1 - 0.8 * shadow)
+    color = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.6), rng.uniform(0.8, 1)), np.float32)
+    texture = _crop(rng, size, material)[1] @ LUMA
+    texture = (texture - texture.mean()) * min(1.0, 0.08 / (texture.std() + 1e-6))
     return canvas + stroke[..., None] * (np.clip(color + texture[..., None], 0, 1) - canvas)

@@ -4,7 +4,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from mtjax.models.layers import ResidualBlock, conv
+from mtjax.models.layers import ConvNormAct, NormalizedBlock, conv, group_norm
 from mtjax.models.pyramid import resize, unshuffle
 from mtjax.typing import Array, Float
 
@@ -32,20 +32,22 @@ class UNet(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> tuple[Float[Array, "B _h _w _c"], ...]:
         """Encodes images whose sides are multiples of the largest stride."""
-        x = conv(self.width, dtype=self.dtype, name="stem")(unshuffle(x, self.stem))
+        x = ConvNormAct(self.width, dtype=self.dtype, name="stem")(unshuffle(x, self.stem))
         down = []
         for level in range(self.depth):
             if level:
-                x = conv(self.width * 2**level, stride=2, dtype=self.dtype, name=f"down{level}")(x)
+                x = ConvNormAct(self.width * 2**level, 2, self.dtype, name=f"down{level}")(x)
             for block in range(self.blocks):
-                x = ResidualBlock(self.dtype, name=f"down{level}_block{block}")(x)
+                x = NormalizedBlock(self.dtype, name=f"down{level}_block{block}")(x)
             down.append(x)
         levels = [x]
         for level in reversed(range(self.depth - 1)):
-            up = conv(self.width * 2**level, kernel=1, dtype=self.dtype, name=f"up{level}")(levels[0])
-            x = resize(up, down[level].shape[1:3]) + down[level]
+            channels = self.width * 2**level
+            up = conv(channels, kernel=1, dtype=self.dtype, name=f"up{level}")(levels[0])
+            joined = resize(up, down[level].shape[1:3]) + down[level]
+            x = nn.gelu(group_norm(channels, self.dtype)(joined))
             for block in range(self.blocks):
-                x = ResidualBlock(self.dtype, name=f"up{level}_block{block}")(x)
+                x = NormalizedBlock(self.dtype, name=f"up{level}_block{block}")(x)
             levels.insert(0, x)
         return tuple(levels)
 

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mtjax.models.layers import ResidualBlock, float32
+from mtjax.models.layers import NormalizedBlock, float32
 from mtjax.models.pyramid import Pyramid
 from mtjax.physics import Observed
 from mtjax.typing import Array, Float
@@ -22,11 +22,12 @@ class Pooled(nn.Module):
     def __call__(self, pyramid: Pyramid, observed: Observed) -> Float[Array, "B K"]:
         """Returns `outputs` scores per picture, of any size."""
         del observed
-        levels = [*pyramid.levels[:-1], nn.gelu(ResidualBlock(self.dtype)(pyramid.levels[-1]))]
-        pooled = [reduce(level, (1, 2)) for level in levels for reduce in (jnp.mean, jnp.max)]
+        coarsest = NormalizedBlock(self.dtype)(pyramid.levels[-1])
+        pooled = [reduce(x, (1, 2)) for x in (*pyramid.levels[:-1], coarsest) for reduce in (jnp.mean, jnp.max)]
         x = nn.LayerNorm(dtype=self.dtype)(jnp.concatenate(pooled, -1))
         x = nn.gelu(nn.Dense(self.width, dtype=self.dtype, name="hidden")(x))
-        return float32(nn.Dense(self.outputs, dtype=self.dtype, name="out")(x))
+        zeros = nn.initializers.zeros  # every class alike at first
+        return float32(nn.Dense(self.outputs, kernel_init=zeros, dtype=self.dtype, name="out")(x))
 
 
 def pooled(dtype: Any, outputs: int, /, *, width: int = 128) -> Pooled:

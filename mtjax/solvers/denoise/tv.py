@@ -32,7 +32,7 @@ def denoise_tv(
     """`argmin_x ½‖x − y‖² + weight · Σ ‖∇x‖`, each channel by itself, isotropic, no jump across the border.
 
     Projected gradients on the dual with momentum (Beck and Teboulle, 2009); with a `tolerance`, momentum is restarted
-    where it points uphill (O'Donoghue and Candès, 2015). The minimiser is that of
+    where it points uphill (O'Donoghue and Candès, 2015). The minimizer is that of
     `skimage.restoration.denoise_tv_chambolle` with the same weight, in the limit of its `eps` going to 0.
     `weight` is a number or one for each example. `iterations` (default 100), `tolerance` and `max_iterations` are as
     in `admm`, and so are the two kinds of gradient; `residual` is the last change of the dual variable, relative to
