@@ -10,7 +10,7 @@ Values = dict[str, float]
 def grid_search(
     score: Callable[..., float], ranges: Mapping[str, tuple[float, float]], points: int = 7, rounds: int = 2
 ) -> tuple[Values, float, list[Values]]:
-    """Maximises `score(**values)` over a logarithmic grid, refined around its best point in each further round.
+    """Maximizes `score(**values)` over a logarithmic grid, refined around its best point in each further round.
 
     `ranges` gives (low, high) > 0 of each parameter, `points` how many values of each are tried in a round. Scores
     that are not finite never win. Returns the best values, their score, and the table of all that was tried: one

@@ -20,7 +20,7 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, pyramid: Pyramid, observed: Observed) -> Float[Array, "B H W C"]:
         """Returns an image of the observation's shape."""
-        return observed.y + Refine(self.width, self.depth, blind=True, dtype=self.dtype)(observed.y, pyramid)
+        return observed.y + Refine(self.width, self.depth, self.dtype)(observed.y, pyramid)
 
 
 def decoder(dtype: Any, outputs: int, /, *, width: int = 32, depth: int = 3) -> Decoder:

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 
 from mtjax import solvers
-from mtjax.models.heads.refine import Refine
+from mtjax.models.heads.refine import Refine, evidence
 from mtjax.models.pyramid import Pyramid
 from mtjax.physics import Observed
 from mtjax.typing import Array, Float
@@ -25,7 +25,7 @@ class Estimate(nn.Module):
     def __call__(self, pyramid: Pyramid, observed: Observed) -> Float[Array, "B H W C"]:
         """Returns an image of the shape that the operator takes in."""
         start = jax.lax.stop_gradient(self.solver(observed.y, observed.operator).image)
-        return start + Refine(self.width, self.depth, dtype=self.dtype)(start, pyramid)
+        return start + Refine(self.width, self.depth, self.dtype)(start, pyramid, evidence(start, observed))
 
 
 def estimate(

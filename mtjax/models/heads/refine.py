@@ -1,4 +1,4 @@
-"""The part that image heads share: a residual network that reads an image and the encoder's features together."""
+"""The part that restoring heads share: a residual network that reads pictures and the encoder's features together."""
 
 from typing import Any
 
@@ -7,27 +7,39 @@ import jax.numpy as jnp
 
 from mtjax.models.layers import Blocks, conv, float32
 from mtjax.models.pyramid import Pyramid, pad_to_multiple, shuffle, unshuffle
+from mtjax.physics import Observed
 from mtjax.typing import Array, Float
 
 
 class Refine(nn.Module):
-    """What to add to an image, from the finest features and (unless `blind`) from the image itself.
+    """What to add to an image, from the finest features and, where given, from pictures at the image's own resolution.
 
     Works at the finest stride of the pyramid, and starts by adding nothing.
     """
 
     width: int
     depth: int
-    blind: bool = False
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, image: Float[Array, "B H W C"], pyramid: Pyramid) -> Float[Array, "B H W C"]:
-        """Returns the correction, not the corrected image."""
+    def __call__(
+        self, image: Float[Array, "B H W C"], pyramid: Pyramid, pictures: Float[Array, "B H W D"] | None = None
+    ) -> Float[Array, "B H W C"]:
+        """Returns the correction, not the corrected image; `image` only says how many channels that has."""
         x, stride = pyramid.finest, pyramid.strides[0]
-        if not self.blind:
-            pixels = unshuffle(pad_to_multiple(image, pyramid.strides[-1]), stride)
+        if pictures is not None:
+            pixels = unshuffle(pad_to_multiple(pictures, pyramid.strides[-1]), stride)
             x = jnp.concatenate([pixels.astype(x.dtype), x], -1)
         x = Blocks(self.width, self.depth, self.dtype)(x)
         correction = conv(image.shape[-1] * stride**2, dtype=self.dtype, zero=True, name="out")(x)
         return float32(pyramid.image(shuffle(correction, stride)))
+
+
+def evidence(x: Float[Array, "B H W C"], observed: Observed) -> Float[Array, "B H W D"]:
+    """An estimate `x` with what the observation says of it: `x`, `Aᵀ(y - A x)`, and `AᵀA 1`, which is 0 where nothing
+    is known.
+    """
+    operator = observed.operator
+    white = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    known = jnp.broadcast_to(operator.normal(white).mean(-1, keepdims=True), (*x.shape[:3], 1))
+    return jnp.concatenate([x, operator.adjoint(observed.y - operator(x)), known], -1)

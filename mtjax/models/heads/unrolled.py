@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mtjax import solvers
-from mtjax.models.heads.refine import Refine
+from mtjax.models.heads.refine import Refine, evidence
 from mtjax.models.pyramid import Pyramid
 from mtjax.physics import Observed
 from mtjax.typing import Array, Float
@@ -50,7 +50,8 @@ class Unrolled(nn.Module):
             if stage:
                 mu = self.power_of_noise(f"mu{stage}", 1e-1, 1.0, level)
                 x = solvers.data_prox(x, y, operator, mu)
-            x = x + Refine(self.width, self.depth, dtype=self.dtype, name=f"prior{stage}")(x, pyramid)
+            prior = Refine(self.width, self.depth, self.dtype, name=f"prior{stage}")
+            x = x + prior(x, pyramid, evidence(x, observed))
         return x
 
 
