@@ -43,8 +43,8 @@ def get_config() -> ConfigDict:
     c.model = dict(encoder=dict(kind="unet", width=24, depth=3, stem=2), sharing=dict(kind="hard"))
     # An L1 loss of an image is some twenty times smaller than a cross-entropy; digits are what takes longest to learn.
     c.weighting = dict(kind="fixed", weights=dict(deblur=5.0, inpaint=5.0, digit=2.0, segment=2.0, edges=0.5))
-    c.optimizer = dict(kind="adamw", lr=2e-3, schedule=dict(kind="warmup_cosine", warmup=50, final=0.02))
-    c.train = dict(steps=700, seed=0)
+    c.optimizer = dict(kind="adamw", lr=1.5e-3, b2=0.95, schedule=dict(kind="warmup_cosine", warmup=50, final=0.05))
+    c.train = dict(steps=600, seed=0)
     c.compare = dict(
         deblur=[dict(kind="wiener"), dict(kind="admm", prior=dict(kind="tv"))],
         inpaint=[dict(kind="bicubic"), dict(kind="admm", prior=dict(kind="tv"), rho=5e-2)],
