@@ -61,7 +61,10 @@ def train(arguments: Arguments) -> int:
     config, overrides = arguments.config()
     from mtjax.train import run
 
-    return run(config, overrides, arguments.flags["workdir"])
+    workdir = arguments.flags["workdir"]
+    code = run(config, overrides, workdir)
+    print(f"stopped and saved; the same command goes on in {workdir}" if code else f"done: {workdir}/evaluation.json")
+    return code
 
 
 def evaluate(arguments: Arguments) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,9 @@ def compare_task(
     chosen = spaced(len(test), limit)
     held_out = spaced(len(validation), VALIDATION_IMAGES)
     batch_size = min(trained.config.data.eval_batch_size, len(chosen))
-
-    @jax.jit
-    def prepare(batch: Batch) -> tuple[Observed, Array]:
-        batch, observed = prepare_for_evaluation({name: spec}, trained.config.data.augment, batch)
-        return observed[name], batch["image"]
-
-    cases = observe_cases(prepare, test, chosen, batch_size)
-    tuning_cases = observe_cases(prepare, validation, held_out, batch_size)
+    augmentation = trained.config.data.get("augment", {})
+    cases = observe_cases(test, chosen, name, spec, batch_size, augmentation)
+    tuning_cases = observe_cases(validation, held_out, name, spec, batch_size, augmentation)
 
     methods = [baseline(cases[0].observed, cases[0].clean)]
     methods += [solver(node) for node in nodes]
@@ -148,9 +143,20 @@ def make_rows(scores: list[Scores]) -> tuple[tuple[Row, ...], str]:
 
 
 def observe_cases(
-    prepare: Callable[[Batch], tuple[Observed, Array]], source: Source, indices: np.ndarray, batch_size: int
+    source: Source,
+    indices: np.ndarray,
+    name: str,
+    spec: Any,
+    batch_size: int,
+    augmentation: Mapping[str, Any] = {},
 ) -> list[Case]:
     """The examples `indices` of a source as batches, each observed once; the last is filled up, not `valid` there."""
+
+    @jax.jit
+    def prepare(batch: Batch) -> tuple[Observed, Array]:
+        batch, observed = prepare_for_evaluation({name: spec}, augmentation, batch)
+        return observed[name], batch["image"]
+
     cases = []
     for start in range(0, len(indices), batch_size):
         wanted = indices[start : start + batch_size]

@@ -9,9 +9,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtjax.models.inputs import encoder_input
 from mtjax.models.pyramid import Pyramid, pad_to_multiple
 from mtjax.physics import Observed
-from mtjax.typing import Array, Float, Params, PRNGKeyArray
+from mtjax.typing import Params, PRNGKeyArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,18 +78,6 @@ class MultiTask:
     def apply(self, params: Params, observed: dict[str, Observed]) -> dict[str, Any]:
         """The prediction of every task, from the observations alone."""
         return self.decode(params, self.encode(params, observed), observed)
-
-
-def encoder_input(observed: Observed) -> Float[Array, "B H W C"]:
-    """What the encoder reads: the observation, the operator's answer to a white picture, and the noise level.
-
-    The answer tells where there is data at all (0 where a mask has taken it), without naming the operator.
-    """
-    y = observed.y
-    white = jnp.ones((1, *observed.operator.input_shape(y.shape)[1:3], 1), y.dtype)
-    answer = observed.operator(white).mean(-1, keepdims=True)
-    maps = [jnp.broadcast_to(m, (*y.shape[:3], 1)).astype(y.dtype) for m in (answer, observed.noise_level)]
-    return jnp.concatenate([y, *maps], -1)
 
 
 def name_hash(name: str) -> int:

@@ -69,17 +69,13 @@ def prepare_for_evaluation(
     return batch, observe_for_evaluation(observations, batch["index"], batch["image"])
 
 
-def task_losses(
-    tasks: Mapping[str, Task], predictions: Mapping[str, Any], batch: Batch
-) -> tuple[Float[Array, "T"], Float[Array, "T"]]:
-    """The sum over valid examples of each task's loss, and their number."""
-    sums, counts = [], []
+def loss_sums(tasks: Mapping[str, Task], predictions: Mapping[str, Any], batch: Batch) -> Float[Array, "T"]:
+    """The sum over valid examples of each task's loss."""
+    sums = []
     for name, task in tasks.items():
-        valid = task.valid(batch)
         losses = task.loss(predictions[name], task.target(batch))
-        sums.append(jnp.where(valid, losses, 0).sum())
-        counts.append(valid.sum().astype(jnp.float32))
-    return jnp.stack(sums), jnp.stack(counts)
+        sums.append(jnp.where(task.valid(batch), losses, 0).sum())
+    return jnp.stack(sums)
 
 
 def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[str, Any]]]:
@@ -101,8 +97,7 @@ def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[s
 
         def objective(params: Params) -> tuple[Scalar, Any]:
             predictions = experiment.model.apply(params, observed)
-            sums, _ = task_losses(tasks, predictions, batch)
-            means = sums / jnp.maximum(counts, 1)
+            means = loss_sums(tasks, predictions, batch) / jnp.maximum(counts, 1)
             everywhere = jax.lax.stop_gradient(total(means))
             weights, after = weighting.update(Signals(everywhere, counts > 0), state.weighting)
             return jnp.sum(jax.lax.stop_gradient(weights) * means), (everywhere, weights, after)

@@ -29,7 +29,7 @@ def test_every_task_learns():
     parts, step, _, state = compiled()
     batch = tiny.batch()
     first = None
-    for _ in range(60):
+    for _ in range(150):
         state, metrics = step(state, batch)
         first = metrics["losses"] if first is None else first
     assert int(metrics["skipped"]) == 0

@@ -5,13 +5,17 @@ from typing import Any
 import flax.linen as nn
 
 from mtjax.models.heads.refine import Refine
+from mtjax.models.inputs import encoder_input
 from mtjax.models.pyramid import Pyramid
 from mtjax.physics import Observed
 from mtjax.typing import Array, Float
 
 
 class Decoder(nn.Module):
-    """`y + correction(features)`: it knows nothing of the operator but what the encoder has seen."""
+    """`y + correction(y, features)`: it knows nothing of the operator but what the encoder is told.
+
+    It reads `y` again because the features are normalized: how bright a picture is cannot be told from them.
+    """
 
     width: int = 32
     depth: int = 3
@@ -20,7 +24,8 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, pyramid: Pyramid, observed: Observed) -> Float[Array, "B H W C"]:
         """Returns an image of the observation's shape."""
-        return observed.y + Refine(self.width, self.depth, self.dtype)(observed.y, pyramid)
+        pictures = encoder_input(observed)
+        return observed.y + Refine(self.width, self.depth, self.dtype)(observed.y, pyramid, pictures)
 
 
 def decoder(dtype: Any, outputs: int, /, *, width: int = 32, depth: int = 3) -> Decoder:

@@ -7,12 +7,11 @@ import jax.numpy as jnp
 
 from mtjax.models.layers import Blocks, conv, float32
 from mtjax.models.pyramid import Pyramid, pad_to_multiple, shuffle, unshuffle
-from mtjax.physics import Observed
 from mtjax.typing import Array, Float
 
 
 class Refine(nn.Module):
-    """What to add to an image, from the finest features and, where given, from pictures at the image's own resolution.
+    """What to add to an image, from the finest features and from pictures at the image's own resolution.
 
     Works at the finest stride of the pyramid, and starts by adding nothing.
     """
@@ -23,23 +22,12 @@ class Refine(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "B H W C"], pyramid: Pyramid, pictures: Float[Array, "B H W D"] | None = None
+        self, image: Float[Array, "B H W C"], pyramid: Pyramid, pictures: Float[Array, "B H W D"]
     ) -> Float[Array, "B H W C"]:
         """Returns the correction, not the corrected image; `image` only says how many channels that has."""
         x, stride = pyramid.finest, pyramid.strides[0]
-        if pictures is not None:
-            pixels = unshuffle(pad_to_multiple(pictures, pyramid.strides[-1]), stride)
-            x = jnp.concatenate([pixels.astype(x.dtype), x], -1)
+        pixels = unshuffle(pad_to_multiple(pictures, pyramid.strides[-1]), stride)
+        x = jnp.concatenate([pixels.astype(x.dtype), x], -1)
         x = Blocks(self.width, self.depth, self.dtype)(x)
         correction = conv(image.shape[-1] * stride**2, dtype=self.dtype, zero=True, name="out")(x)
         return float32(pyramid.image(shuffle(correction, stride)))
-
-
-def evidence(x: Float[Array, "B H W C"], observed: Observed) -> Float[Array, "B H W D"]:
-    """An estimate `x` with what the observation says of it: `x`, `Aᵀ(y - A x)`, and `AᵀA 1`, which is 0 where nothing
-    is known.
-    """
-    operator = observed.operator
-    white = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
-    known = jnp.broadcast_to(operator.normal(white).mean(-1, keepdims=True), (*x.shape[:3], 1))
-    return jnp.concatenate([x, operator.adjoint(observed.y - operator(x)), known], -1)

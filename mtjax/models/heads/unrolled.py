@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mtjax import solvers
-from mtjax.models.heads.refine import Refine, evidence
+from mtjax.models.heads.refine import Refine
+from mtjax.models.inputs import evidence
 from mtjax.models.pyramid import Pyramid
 from mtjax.physics import Observed
 from mtjax.typing import Array, Float
