@@ -19,7 +19,7 @@ import numpy as np
 import skimage.restoration
 
 from mtjax import physics, solvers
-from mtjax.physics.operator import irfft2, rfft2
+from mtjax.physics.operator import fourier, inverse_fourier
 
 TURNS = 7
 
@@ -37,7 +37,7 @@ def best_times(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 def fft_pairs(count: int) -> Callable[[Any], Any]:
     """`count` times a forward and an inverse real FFT of a batch of images."""
-    return jax.jit(lambda y: jax.lax.fori_loop(0, count, lambda _, x: irfft2(rfft2(x), x.shape), y))
+    return jax.jit(lambda y: jax.lax.fori_loop(0, count, lambda _, x: inverse_fourier(fourier(x), x), y))
 
 
 def measure(shape: tuple[int, ...], iterations: int) -> list[tuple[str, float, str, float]]:

@@ -14,8 +14,8 @@ from mtjax.physics.operator import (
     Shape,
     Spectrum,
     check_choice,
-    irfft2,
-    rfft2,
+    fourier,
+    inverse_fourier,
 )
 from mtjax.pytree import pytree, replace, static
 from mtjax.typing import Array, Float
@@ -49,17 +49,17 @@ class Blur(Operator):
         """`[..., H, W, C]` to the same shape, or to `[..., H-kh+1, W-kw+1, C]` where the boundary is "valid"."""
         self._check_fits(x.shape)
         if self.boundary == "circular":
-            return irfft2(self._transfer(x.shape, x.dtype) * rfft2(x), x.shape)
+            return inverse_fourier(self._transfer(x.shape, x.dtype) * fourier(x), x)
         if self.boundary != "valid":
             x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [*self._margins(), (0, 0)], mode=_PAD_MODES[self.boundary])
-        blurred = irfft2(self._transfer(x.shape, x.dtype) * rfft2(x), x.shape)
+        blurred = inverse_fourier(self._transfer(x.shape, x.dtype) * fourier(x), x)
         return blurred[self._known(x.shape)]
 
     def adjoint(self, y: Measured, /) -> Pixels:
         """Exactly `Aᴴ y`, for every boundary."""
         if self.boundary != "circular":
             return super().adjoint(y)
-        return irfft2(self._transfer(y.shape, y.dtype).conj() * rfft2(y), y.shape)
+        return inverse_fourier(self._transfer(y.shape, y.dtype).conj() * fourier(y), y)
 
     def output_shape(self, image_shape: Shape) -> Shape:
         """The image's shape, less the border where the boundary is "valid"."""
@@ -149,7 +149,7 @@ class Blur(Operator):
         self._check_fits(shape)
         fill = [(0, 0)] * (self.kernel.ndim - 3) + [(0, height - rows), (0, width - columns), (0, 0)]
         kernel = jnp.pad(self.kernel.astype(dtype), fill)
-        return rfft2(jnp.roll(kernel, (-(rows // 2), -(columns // 2)), AXES))
+        return fourier(jnp.roll(kernel, (-(rows // 2), -(columns // 2)), AXES))
 
     def _check_fits(self, shape: Shape) -> None:
         rows, columns, channels = self.kernel.shape[-3:]

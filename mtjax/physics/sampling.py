@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -13,8 +14,9 @@ from mtjax.physics.operator import (
     Pixels,
     Shape,
     Spectrum,
-    irfft2,
-    rfft2,
+    columns,
+    fourier,
+    inverse_fourier,
 )
 from mtjax.pytree import pytree, static
 from mtjax.typing import Array
@@ -102,9 +104,11 @@ class Downsample(Operator):
         shape = self.input_shape(y_shape)
         height, width = shape[-3:-1]
         power: Any = self._blur().gram(shape, dtype)
-        power = jnp.broadcast_to(power, (*power.shape[:-3], height, width // 2 + 1, power.shape[-1]))
-        autocorrelation = irfft2(power, shape)[..., :: self.factor, :: self.factor, :]
-        return rfft2(autocorrelation).real
+        power = jnp.broadcast_to(power, (*power.shape[:-3], height, columns(width, dtype), power.shape[-1]))
+        autocorrelation = inverse_fourier(power, jax.ShapeDtypeStruct(shape, dtype))[
+            ..., :: self.factor, :: self.factor, :
+        ]
+        return fourier(autocorrelation).real
 
     def split(self, shape: Shape, dtype: Any) -> tuple[Operator, Operator] | None:
         """Decimation after the blur."""

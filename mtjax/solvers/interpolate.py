@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mtjax.physics.algebra import Compose
 from mtjax.physics.blur import Blur, Crop
-from mtjax.physics.operator import Compose, Identity, Operator, Pixels, irfft2, rfft2
+from mtjax.physics.operator import Identity, Operator, Pixels, fourier, inverse_fourier
 from mtjax.physics.sampling import Downsample, Mask
 from mtjax.solvers.solution import Solution, Status, as_images, finish, image_like
 from mtjax.typing import Array, Inexact
@@ -26,11 +27,12 @@ def fill_in(target: Values, weights: Values) -> Values:
     shape = jnp.broadcast_shapes(target.shape, weights.shape)
     target = jnp.broadcast_to(target, (*target.shape[:-3], *shape[-3:]))
     weights = jnp.broadcast_to(weights, (*weights.shape[:-3], *shape[-3:-1], weights.shape[-1]))
-    estimate, above, below = mean, rfft2(target), rfft2(weights)
+    like = jax.ShapeDtypeStruct(shape, target.dtype)
+    estimate, above, below = mean, fourier(target), fourier(weights)
     for std in reversed(_SCALES):
         smooth = _gaussian_transfer(shape, std, target.dtype)
-        confidence = jnp.maximum(irfft2(smooth * below, shape), 0)
-        estimate = (irfft2(smooth * above, shape) + 1e-2 * estimate) / (confidence + 1e-2)
+        confidence = jnp.maximum(inverse_fourier(smooth * below, like), 0)
+        estimate = (inverse_fourier(smooth * above, like) + 1e-2 * estimate) / (confidence + 1e-2)
     return target + (1 - weights) * estimate
 
 

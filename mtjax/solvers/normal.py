@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mtjax.physics.operator import Operator, Pixels, irfft2, rfft2, squared_magnitude
+from mtjax.physics.operator import Operator, Pixels, fourier, inverse_fourier, squared_magnitude
 from mtjax.solvers.proximal import dot, per_example
 from mtjax.typing import Array, Bool, Float, Inexact, Int
 
@@ -29,13 +29,13 @@ def data_prox(z: Pixels, y: Any, operator: Operator, rho: Any) -> Pixels:
         return z + diagonal.conj() * (y - diagonal * z) / (squared_magnitude(diagonal) + rho)
     transfer = operator.transfer(shape, dtype)
     if transfer is not None:
-        spectrum = rfft2(z)
-        residual = rfft2(y) - transfer * spectrum
-        return irfft2(spectrum + transfer.conj() * residual / (squared_magnitude(transfer) + rho), shape)
+        spectrum = fourier(z)
+        residual = fourier(y) - transfer * spectrum
+        return inverse_fourier(spectrum + transfer.conj() * residual / (squared_magnitude(transfer) + rho), z)
     range_gram = operator.range_gram(operator.output_shape(shape), dtype)
     residual = jax.tree.map(jnp.subtract, y, operator(z))
     if range_gram is not None:
-        return z + operator.adjoint(irfft2(rfft2(residual) / (range_gram + rho), residual.shape))
+        return z + operator.adjoint(inverse_fourier(fourier(residual) / (range_gram + rho), residual))
     correction, _, _ = conjugate_gradient(
         lambda x: operator.normal(x) + rho * x,
         operator.adjoint(residual),
@@ -45,11 +45,11 @@ def data_prox(z: Pixels, y: Any, operator: Operator, rho: Any) -> Pixels:
 
 
 def circular_inverse(gram: Any, shift: Any) -> Map:
-    """The map that divides half spectra by `gram + shift`, to precondition with; the identity if `gram` is None."""
+    """The map that divides spectra by `gram + shift`, to precondition with; the identity if `gram` is None."""
     if gram is None:
         return lambda r: r
     inverse = 1 / (gram + shift)
-    return lambda r: irfft2(inverse * rfft2(r), r.shape)
+    return lambda r: inverse_fourier(inverse * fourier(r), r)
 
 
 def conjugate_gradient(

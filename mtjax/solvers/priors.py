@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from mtjax.physics.operator import Operator, Pixels, Shape, Spectrum, check_choice
+from mtjax.physics.operator import Operator, Pixels, Shape, Spectrum, check_choice, columns
 from mtjax.pytree import pytree, static
 from mtjax.solvers.proximal import per_example, shrink, shrink_together
 from mtjax.typing import Array, Inexact
@@ -68,8 +68,9 @@ class Gradient(Operator):
     def approximate_gram(self, shape: Shape, dtype: Any) -> Spectrum:
         """That of circular differences."""
         height, width = shape[-3:-1]
-        down = 4 * jnp.sin(jnp.pi * jnp.arange(height, dtype=dtype) / height) ** 2
-        right = 4 * jnp.sin(jnp.pi * jnp.arange(width // 2 + 1, dtype=dtype) / width) ** 2
+        real = jnp.finfo(dtype).dtype
+        down = 4 * jnp.sin(jnp.pi * jnp.arange(height, dtype=real) / height) ** 2
+        right = 4 * jnp.sin(jnp.pi * jnp.arange(columns(width, dtype), dtype=real) / width) ** 2
         return (down[:, None] + right[None, :])[..., None]
 
     def _difference(self, x: Pixels, axis: int) -> Pixels:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtjax.physics.operator import Identity, Operator, Shape, irfft2, rfft2, total
+from mtjax.physics.operator import Identity, Operator, Shape, fourier, inverse_fourier, total
 from mtjax.pytree import pytree, static
 from mtjax.solvers.interpolate import fill_in
 from mtjax.solvers.normal import circular_inverse, conjugate_gradient
@@ -38,11 +38,11 @@ class Term:
     transfer: Any  # of L, where L is cheaper in the Fourier domain
 
     def gram(self, shape: Shape, dtype: Any) -> Values | None:
-        """Half spectrum of `ρ LᴴL` where that is circular, or None."""
+        """Spectrum of `ρ LᴴL` where that is circular, or None."""
         return _times(self.rho, self.operator.gram(shape, dtype))
 
     def approximate_gram(self, shape: Shape, dtype: Any) -> Values | None:
-        """Half spectrum of a circular convolution near `ρ LᴴL`, or None."""
+        """Spectrum of a circular convolution near `ρ LᴴL`, or None."""
         return _times(self.rho, self.operator.approximate_gram(shape, dtype))
 
 
@@ -55,10 +55,10 @@ class Plan:
     """All that does not change from one iteration to the next."""
 
     terms: tuple[Term, ...]
-    inverse: Any  # half spectrum of (AᴴA + Σ ρ LᴴL)⁻¹; None: conjugate gradients
+    inverse: Any  # spectrum of (AᴴA + Σ ρ LᴴL)⁻¹; None: conjugate gradients
     constant: Any  # Aᴴ y if `A` is in the x-update; its spectrum times `inverse`, if that is known
     operator: Any  # A, where conjugate gradients need it
-    shape: Shape = static()
+    like: jax.ShapeDtypeStruct = static()  # the image, its shape and dtype
 
 
 def make_plan(y: Any, operator: Operator, priors: list[Prior], rho: Values, like: jax.ShapeDtypeStruct) -> Plan:
@@ -76,13 +76,13 @@ def make_plan(y: Any, operator: Operator, priors: list[Prior], rho: Values, like
     gram = operator.gram(shape, dtype)
     if regularized is not None and gram is not None:
         inverse = _inverse(gram + regularized)
-        return Plan(terms, inverse, inverse * rfft2(operator.adjoint(y)), None, shape)
+        return Plan(terms, inverse, inverse * fourier(operator.adjoint(y)), None, like)
     parts = operator.split(shape, dtype)
     if regularized is not None and parts is not None:
         data = _data_term(y, *parts, rho, like)
         inverse = _inverse(total([data.gram(shape, dtype), regularized]))
-        return Plan((data, *terms), inverse, None, None, shape)
-    return Plan(terms, None, operator.adjoint(y), operator, shape)
+        return Plan((data, *terms), inverse, None, None, like)
+    return Plan(terms, None, operator.adjoint(y), operator, like)
 
 
 def _inverse(spectrum: Values) -> Values:
@@ -127,7 +127,7 @@ def update(plan: Plan, state: State) -> tuple[State, Values]:
         x, spectrum = _solve(plan, pull, state[-1]), None
     else:
         spectrum = _divide(plan, pull)
-        x = irfft2(spectrum, plan.shape)
+        x = inverse_fourier(spectrum, plan.like)
     new = tuple(
         jax.tree.map(lambda a, b, c: a + (b - c), _apply(term, x, spectrum), part, one)
         for term, part, one in zip(plan.terms, v, z, strict=True)
@@ -144,22 +144,22 @@ def _divide(plan: Plan, pull: list[Any]) -> Values:
     """Spectrum of the x-update."""
     pairs = list(zip(plan.terms, pull, strict=True))
     near = [t.rho * t.operator.adjoint(d) for t, d in pairs if t.transfer is None]
-    far = [t.rho * t.transfer.conj() * rfft2(d) for t, d in pairs if t.transfer is not None]
-    spectrum = plan.inverse * total(([rfft2(total(near))] if near else []) + far)
+    far = [t.rho * t.transfer.conj() * fourier(d) for t, d in pairs if t.transfer is not None]
+    spectrum = plan.inverse * total(([fourier(total(near))] if near else []) + far)
     return spectrum if plan.constant is None else plan.constant + spectrum
 
 
 def _apply(term: Term, x: Values, spectrum: Values | None) -> Any:
-    return term.operator(x) if term.transfer is None else irfft2(term.transfer * spectrum, x.shape)
+    return term.operator(x) if term.transfer is None else inverse_fourier(term.transfer * spectrum, x)
 
 
 def _solve(plan: Plan, pull: list[Any], start: Values) -> Values:
     """The x-update by conjugate gradients."""
-    operator, dtype = plan.operator, plan.constant.dtype
+    operator, shape, dtype = plan.operator, plan.like.shape, plan.like.dtype
     b = plan.constant + sum(t.rho * t.operator.adjoint(d) for t, d in zip(plan.terms, pull, strict=True))
 
     def matvec(x: Values) -> Values:
         return operator.normal(x) + sum(t.rho * t.operator.normal(x) for t in plan.terms)
 
-    gram = total([part.approximate_gram(plan.shape, dtype) for part in (operator, *plan.terms)])
+    gram = total([part.approximate_gram(shape, dtype) for part in (operator, *plan.terms)])
     return conjugate_gradient(matvec, b, start, circular_inverse(gram, 0))[0]

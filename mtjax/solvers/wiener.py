@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtjax.physics.operator import Operator, Pixels, check_choice, irfft2, rfft2, squared_magnitude
+from mtjax.physics.operator import Operator, Pixels, check_choice, fourier, inverse_fourier, squared_magnitude
 from mtjax.solvers.normal import circular_inverse, conjugate_gradient, data_prox
 from mtjax.solvers.priors import Gradient
 from mtjax.solvers.proximal import per_example
@@ -30,7 +30,7 @@ def wiener(y: Any, operator: Operator, noise_to_signal: Any = 1e-2, regularizer:
     transfer = operator.transfer(like.shape, like.dtype)
     if transfer is not None:
         power = squared_magnitude(transfer) + weight * _penalty(regularizer, like)
-        x = irfft2(transfer.conj() * rfft2(y) / power, like.shape)
+        x = inverse_fourier(transfer.conj() * fourier(y) / power, like)
         return finish(x, plain, Status.CONVERGED, 1, jnp.zeros((), like.dtype))
     if regularizer == "white" and _has_closed_form(operator, like):
         x = data_prox(jnp.zeros(like.shape, like.dtype), y, operator, weight)
