@@ -2,17 +2,23 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mtjax.physics.operator import Operator, Pixels, Shape, Spectrum, check_choice, columns
+from mtjax.physics.operator import Identity, Operator, Pixels, Shape, Spectrum, check_choice, columns
 from mtjax.pytree import pytree, static
 from mtjax.solvers.proximal import per_example, shrink, shrink_together
 from mtjax.typing import Array, Inexact
 
 
 class Prior:
-    """A regularizer of an image; subclasses are pytree dataclasses whose weights are array leaves."""
+    """A regularizer of an image; subclasses are pytree dataclasses whose weights are array leaves.
+
+    `lift`: how many times the image's channels the unknowns have; 1 where there is nothing but the image.
+    """
+
+    lift: int = 1
 
     @property
     def analysis(self) -> Operator:
@@ -124,3 +130,36 @@ class TotalVariation(Prior):
         """Shrinks the differences by `t · weight`."""
         threshold = per_example(t, v[0]) * per_example(self.weight, v[0])
         return shrink_together(v, threshold) if self.isotropic else tuple(shrink(part, threshold) for part in v)
+
+
+@pytree
+class Denoiser(Prior):
+    """A denoiser in the place of a proximal map: plug and play (Venkatakrishnan, Bouman and Wohlberg, 2013).
+
+    `denoise(image, sigma) -> image` takes noise of standard deviation `sigma`, a scalar or `[*b, 1, 1, 1]`, away. It is
+    a function, or a `jax.tree_util.Partial` of one if it has arrays, such as a network's parameters, that should not
+    be compiled in. `prox(v, t)` denoises at `sigma = √(t weight)`, as the proximal map of `weight · (−log p)` would.
+    """
+
+    denoise: Any
+    weight: Any = 1.0
+
+    def __post_init__(self):
+        if not callable(self.denoise):
+            raise ValueError(f"denoise={self.denoise!r} is not a function; expected denoise(image, sigma) -> image")
+        if not isinstance(self.denoise, jax.tree_util.Partial):
+            object.__setattr__(self, "denoise", jax.tree_util.Partial(self.denoise))
+        object.__setattr__(self, "weight", 1.0 * jnp.asarray(self.weight))
+
+    @property
+    def analysis(self) -> Identity:
+        """The image itself."""
+        return Identity()
+
+    def value(self, x: Pixels, /) -> Inexact[Array, "..."]:
+        """Not known: NaN for each example."""
+        return jnp.full(x.shape[:-3], jnp.nan, jnp.finfo(x.dtype).dtype)
+
+    def prox(self, v: Pixels, t: Any, /) -> Pixels:
+        """The denoised image."""
+        return self.denoise(v, jnp.sqrt(per_example(t, v) * per_example(self.weight, v)))

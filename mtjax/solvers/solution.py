@@ -29,6 +29,8 @@ class Solution:
     status: Int[Array, "..."]
     iterations: Int[Array, "..."]
     residual: Float[Array, "..."]  # relative; each solver says of what
+    trace: Any = None  # by name ("objective", "residual"), what was recorded: [*b, iterations]; None unless asked for
+    state: Any = None  # where an iterative solver ended, for `init=` to go on from; None of others
 
 
 def status_name(status: Any) -> str:
@@ -74,7 +76,15 @@ def stopped_status(residual: Float[Array, "..."], converged: Any = False) -> Int
     return jnp.where(jnp.isfinite(residual), status, int(Status.DIVERGED))
 
 
-def finish(image: Values, plain: bool, status: Any, iterations: Any, residual: Values) -> Solution:
+def finish(
+    image: Values,
+    plain: bool,
+    status: Any,
+    iterations: Any,
+    residual: Values,
+    trace: Any = None,
+    state: Any = None,
+) -> Solution:
     """A `Solution` whose per-example fields have the batch axes of `image` `[..., H, W, C]`."""
     batch = image.shape[:-3]
     return Solution(
@@ -82,4 +92,6 @@ def finish(image: Values, plain: bool, status: Any, iterations: Any, residual: V
         status=jnp.broadcast_to(jnp.asarray(status, jnp.int32), batch),
         iterations=jnp.broadcast_to(jnp.asarray(iterations, jnp.int32), batch),
         residual=jnp.broadcast_to(residual, batch),
+        trace=trace,
+        state=state,
     )

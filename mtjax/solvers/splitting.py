@@ -1,31 +1,43 @@
-"""How ADMM splits a problem: its terms, and an x-update in closed form wherever the operator allows one."""
+"""How ADMM and half-quadratic splitting see a problem: its terms, and an x-update in closed form where there is one."""
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from mtjax.physics.operator import Identity, Operator, Shape, fourier, inverse_fourier, total
-from mtjax.pytree import pytree, static
+from mtjax.physics.operator import Identity, Operator, fourier, inverse_fourier, total
+from mtjax.pytree import pytree, replace, static
+from mtjax.solvers.data_terms import L2, DataTerm, WeightedL2
 from mtjax.solvers.interpolate import fill_in
-from mtjax.solvers.normal import circular_inverse, conjugate_gradient
-from mtjax.solvers.priors import Prior
+from mtjax.solvers.normal import circular_inverse, conjugate_gradient, data_prox
+from mtjax.solvers.problem import Problem
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
-State = Any  # one v = L x + u for each term; and the last x where conjugate gradients start from it
+Parts = list[Any]  # one value for each term, in the range of its operator
 
 
 @pytree
 class Selection:
-    """The data term `½‖D z − y‖²` of an operator `D` whose `DᴴD` is pixelwise, as a term of its own."""
+    """The data term `½ Σ w |D z − y|²` of an operator `D` with `DᴴD` pixelwise, as a term of its own."""
 
-    weights: Values  # diagonal of DᴴD
-    target: Values  # Dᴴ y
+    weights: Values  # diagonal of Dᴴ w D
+    target: Values  # Dᴴ w y
 
     def prox(self, v: Values, t: Values) -> Values:
-        """`argmin_z t/2 ‖D z − y‖² + ½‖z − v‖²`, pixel by pixel."""
+        """`argmin_z t/2 Σ w |D z − y|² + ½‖z − v‖²`, pixel by pixel."""
         return (v + t * self.target) / (1 + t * self.weights)
+
+
+@pytree
+class Fidelity:
+    """A data term and its observation, as a term of `z = A x`."""
+
+    data: DataTerm
+    y: Any
+
+    def prox(self, v: Any, t: Any) -> Any:
+        """The data term's."""
+        return self.data.prox(v, t, self.y)
 
 
 @pytree
@@ -35,54 +47,88 @@ class Term:
     operator: Operator
     function: Any  # has prox(v, t)
     rho: Values
-    transfer: Any  # of L, where L is cheaper in the Fourier domain
-
-    def gram(self, shape: Shape, dtype: Any) -> Values | None:
-        """Spectrum of `ρ LᴴL` where that is circular, or None."""
-        return _times(self.rho, self.operator.gram(shape, dtype))
-
-    def approximate_gram(self, shape: Shape, dtype: Any) -> Values | None:
-        """Spectrum of a circular convolution near `ρ LᴴL`, or None."""
-        return _times(self.rho, self.operator.approximate_gram(shape, dtype))
-
-
-def _times(rho: Values, spectrum: Values | None) -> Values | None:
-    return None if spectrum is None else rho * spectrum
+    transfer: Any = None  # of L, where L is cheaper in the Fourier domain
 
 
 @pytree
 class Plan:
-    """All that does not change from one iteration to the next."""
+    """All that does not change from one iteration to the next.
 
-    terms: tuple[Term, ...]
-    inverse: Any  # spectrum of (AᴴA + Σ ρ LᴴL)⁻¹; None: conjugate gradients
-    constant: Any  # Aᴴ y if `A` is in the x-update; its spectrum times `inverse`, if that is known
-    operator: Any  # A, where conjugate gradients need it
-    like: jax.ShapeDtypeStruct = static()  # the image, its shape and dtype
-
-
-def make_plan(y: Any, operator: Operator, priors: list[Prior], rho: Values, like: jax.ShapeDtypeStruct) -> Plan:
-    """Chooses the x-update for `½‖A x − y‖² + Σ gᵢ(Lᵢ x)`.
-
-    1. `A` and all `Lᵢ` circular: one division of spectra.
-    2. `A = D B`, `DᴴD` pixelwise and `B` circular (masks, masks after blurs, decimation after a blur, "valid" blurs,
-       whose unknown border is thus recovered too: Almeida and Figueiredo, 2013): `½‖D z − y‖²` with `z = B x` becomes
-       a term of its own, and the x-update is again one division of spectra.
-    3. Otherwise conjugate gradients, started from the last `x` and preconditioned by the nearest circular problem.
+    The x-update minimizes `½‖A x − y‖² + Σ ρᵢ/2 ‖Lᵢ x − dᵢ‖²`, without its first part where the data term is one of
+    the terms: by one division of spectra where there are `grams`, by `data_prox` if that is `exact`, by conjugate
+    gradients otherwise.
     """
-    shape, dtype = like.shape, like.dtype
-    terms = tuple(Term(prior.analysis, prior, rho, None) for prior in priors)
-    regularized = total([term.gram(shape, dtype) for term in terms])
-    gram = operator.gram(shape, dtype)
-    if regularized is not None and gram is not None:
-        inverse = _inverse(gram + regularized)
-        return Plan(terms, inverse, inverse * fourier(operator.adjoint(y)), None, like)
-    parts = operator.split(shape, dtype)
-    if regularized is not None and parts is not None:
-        data = _data_term(y, *parts, rho, like)
-        inverse = _inverse(total([data.gram(shape, dtype), regularized]))
-        return Plan((data, *terms), inverse, None, None, like)
-    return Plan(terms, None, operator.adjoint(y), operator, like)
+
+    problem: Problem
+    terms: tuple[Term, ...]
+    grams: Any = None  # spectra of AᴴA (0 if it is one of the terms) and of Σ ρ LᴴL
+    inverse: Any = None  # of their sum
+    constant: Any = None  # Aᴴ y, its spectrum where there are grams; None if A is one of the terms
+    exact: bool = static(default=False)
+
+    def scaled(self, factor: Values) -> "Plan":
+        """The same plan, with every penalty multiplied by `factor`."""
+        terms = tuple(replace(term, rho=factor * term.rho) for term in self.terms)
+        if self.grams is None:
+            return replace(self, terms=terms)
+        grams = (self.grams[0], factor * self.grams[1])
+        return replace(self, terms=terms, grams=grams, inverse=_inverse(grams[0] + grams[1]))
+
+
+def make_plan(problem: Problem, rho: Values) -> Plan:
+    """Chooses the x-update.
+
+    1. `A` and all `Lᵢ` circular, squared error: one division of spectra.
+    2. All `Lᵢ` orthogonal, squared error, and `AAᴴ` pixelwise or circular (masks, decimation after a blur): the closed
+       form of `data_prox`.
+    3. `A = D B`, `DᴴD` pixelwise and `B` circular (masks, masks after blurs, decimation after a blur, "valid" blurs,
+       whose unknown border is thus recovered too: Almeida and Figueiredo, 2013), (weighted) squared error: that of
+       `z = B x` becomes a term of its own, and the x-update is again one division of spectra.
+    4. Any other data term: it becomes a term of `z = A x`.
+    5. Where a division of spectra is not enough: conjugate gradients, started from the last `x` and preconditioned by
+       the nearest circular problem.
+    """
+    operator, data, y = problem.operator, problem.data, problem.y
+    shape, dtype = problem.like.shape, problem.like.dtype
+    terms = tuple(Term(prior.analysis, prior, rho) for prior in problem.functions)
+    if isinstance(data, L2):
+        gram = operator.gram(shape, dtype)
+        regularized = _regularized(problem, terms)
+        if gram is not None and regularized is not None:
+            grams = (gram, regularized)
+            return Plan(problem, terms, grams, _inverse(grams[0] + grams[1]), fourier(operator.adjoint(y)))
+        if terms and all(is_orthogonal(term.operator) for term in terms) and _has_closed_form(problem):
+            return Plan(problem, terms, exact=True)
+    separate = None
+    if isinstance(data, L2 | WeightedL2):
+        separate = _selection(problem, rho)
+        if separate is None and isinstance(data, L2):
+            return Plan(problem, terms, constant=operator.adjoint(y))
+    terms = (separate or Term(operator, Fidelity(data, y), rho), *terms)
+    regularized = _regularized(problem, terms)
+    if regularized is None:
+        return Plan(problem, terms)
+    grams = (jnp.zeros_like(regularized), regularized)
+    return Plan(problem, terms, grams, _inverse(regularized))
+
+
+def is_orthogonal(operator: Operator) -> bool:
+    """Whether `LᴴL = LLᴴ` is the identity."""
+    return isinstance(operator, Identity)
+
+
+def _regularized(problem: Problem, terms: tuple[Term, ...]) -> Values | None:
+    """Spectrum of `Σ ρ LᴴL` where that is circular, or None."""
+    shape, dtype = problem.like.shape, problem.like.dtype
+    grams = [term.operator.gram(shape, dtype) for term in terms]
+    return total([None if g is None else term.rho * g for term, g in zip(terms, grams, strict=True)])
+
+
+def _has_closed_form(problem: Problem) -> bool:
+    operator, like = problem.operator, problem.like
+    if operator.diagonal(like.shape, like.dtype) is not None:
+        return True
+    return operator.range_gram(operator.output_shape(like.shape), like.dtype) is not None
 
 
 def _inverse(spectrum: Values) -> Values:
@@ -90,76 +136,84 @@ def _inverse(spectrum: Values) -> Values:
     return jnp.where(spectrum > 0, 1 / jnp.where(spectrum > 0, spectrum, 1), 0)
 
 
-def _data_term(y: Any, selection: Operator, blur: Operator, rho: Values, like: jax.ShapeDtypeStruct) -> Term:
+def _selection(problem: Problem, rho: Values) -> Term | None:
+    """The data term as one of `z = B x`, where `A = D B`; None unless all of the x-update is circular then."""
+    like = problem.like
+    parts = problem.operator.split(like.shape, like.dtype)
+    circular = [prior.analysis.gram(like.shape, like.dtype) is not None for prior in problem.functions]
+    if parts is None or not all(circular):
+        return None
+    selection, blur = parts
     middle = blur.output_shape(like.shape)
     ones = jnp.ones((1,) * (len(middle) - 3) + middle[-3:], like.dtype)
-    data = Selection(weights=selection.normal(ones), target=selection.adjoint(y))
+    weights: Any = problem.data.weights.astype(like.dtype) if isinstance(problem.data, WeightedL2) else 1
+    data = Selection(
+        weights=selection.adjoint(weights * selection(ones)), target=selection.adjoint(weights * problem.y)
+    )
     simple = isinstance(blur, Identity)
     # Any positive multiple leads to the same image; these came nearest to it in 10 to 100 iterations on photographs.
     transfer = None if simple else blur.transfer(like.shape, like.dtype)
     return Term(blur, data, rho * (2 if simple else 10), transfer)
 
 
-def initial_state(plan: Plan, init: Values | None, like: jax.ShapeDtypeStruct) -> State:
-    """`v = L x` for the image `init`; without one, 0, or a smooth fill-in where pixels are missing."""
-    data = plan.terms[0].function if isinstance(plan.terms[0].function, Selection) else None
-    if init is None and data is not None:
-        init = jnp.broadcast_to(fill_in(data.target, data.weights), like.shape)
-    if init is None:
-        image = jnp.zeros(like.shape, like.dtype)
-        v = [jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(t.operator, image)) for t in plan.terms]
-        init = plan.constant if plan.inverse is None else None
-    else:
-        v = [term.operator(init) for term in plan.terms]
-    return tuple(v) if plan.inverse is not None else (*v, init)
+def first_guess(plan: Plan, image: Values | None) -> tuple[Values, bool]:
+    """An image to start from, and whether it is more than zeros: `image`, or a fill-in where pixels are missing."""
+    if image is not None:
+        return image, True
+    like = plan.problem.like
+    function = plan.terms[0].function if plan.terms else None
+    if isinstance(function, Selection):
+        return jnp.broadcast_to(fill_in(function.target, function.weights), like.shape), True
+    return jnp.zeros(like.shape, like.dtype), False
 
 
-def update(plan: Plan, state: State) -> tuple[State, Values]:
-    """One iteration of ADMM: the next state, and the image `x` that it computed on the way.
+def analyze(plan: Plan, image: Values) -> Parts:
+    """`Lᵢ x`."""
+    return [term.operator(image) for term in plan.terms]
 
-    With `v = L x + u`, both `z = prox(v)` and `u = v − z` follow from `v`, so that it is the whole state; the x-update
-    needs `z − u = 2 z − v`.
-    """
-    v = state[: len(plan.terms)]
-    z = [term.function.prox(part, 1 / term.rho) for term, part in zip(plan.terms, v, strict=True)]
-    pull = [jax.tree.map(lambda a, b: 2 * a - b, one, part) for one, part in zip(z, v, strict=True)]
-    if plan.inverse is None:
-        x, spectrum = _solve(plan, pull, state[-1]), None
-    else:
+
+def solve_x(plan: Plan, pull: Parts, start: Values | None) -> tuple[Values, Parts]:
+    """The x-update with `dᵢ = pull`: `x` and its `Lᵢ x`; `start` is where conjugate gradients begin."""
+    if plan.inverse is not None:
         spectrum = _divide(plan, pull)
-        x = inverse_fourier(spectrum, plan.like)
-    new = tuple(
-        jax.tree.map(lambda a, b, c: a + (b - c), _apply(term, x, spectrum), part, one)
-        for term, part, one in zip(plan.terms, v, z, strict=True)
-    )
-    return (new if plan.inverse is not None else (*new, x)), x
+        x = inverse_fourier(spectrum, plan.problem.like)
+        return x, [_apply(term, x, spectrum) for term in plan.terms]
+    x = _closed_form(plan, pull) if plan.exact else _iterate(plan, pull, start)
+    return x, analyze(plan, x)
 
 
-def step(plan: Plan, state: State) -> State:
-    """`update`, without the image."""
-    return update(plan, state)[0]
-
-
-def _divide(plan: Plan, pull: list[Any]) -> Values:
+def _divide(plan: Plan, pull: Parts) -> Values:
     """Spectrum of the x-update."""
     pairs = list(zip(plan.terms, pull, strict=True))
     near = [t.rho * t.operator.adjoint(d) for t, d in pairs if t.transfer is None]
     far = [t.rho * t.transfer.conj() * fourier(d) for t, d in pairs if t.transfer is not None]
-    spectrum = plan.inverse * total(([fourier(total(near))] if near else []) + far)
-    return spectrum if plan.constant is None else plan.constant + spectrum
+    known = [] if plan.constant is None else [plan.constant]
+    return plan.inverse * total(known + ([fourier(total(near))] if near else []) + far)
 
 
-def _apply(term: Term, x: Values, spectrum: Values | None) -> Any:
+def _apply(term: Term, x: Values, spectrum: Values) -> Any:
     return term.operator(x) if term.transfer is None else inverse_fourier(term.transfer * spectrum, x)
 
 
-def _solve(plan: Plan, pull: list[Any], start: Values) -> Values:
+def _closed_form(plan: Plan, pull: Parts) -> Values:
+    penalty = total([term.rho for term in plan.terms])
+    pairs = zip(plan.terms, pull, strict=True)
+    z = total([term.rho / penalty * term.operator.adjoint(d) for term, d in pairs])
+    return data_prox(z, plan.problem.y, plan.problem.operator, penalty)
+
+
+def _iterate(plan: Plan, pull: Parts, start: Values | None) -> Values:
     """The x-update by conjugate gradients."""
-    operator, shape, dtype = plan.operator, plan.like.shape, plan.like.dtype
-    b = plan.constant + sum(t.rho * t.operator.adjoint(d) for t, d in zip(plan.terms, pull, strict=True))
+    shape, dtype = plan.problem.like.shape, plan.problem.like.dtype
+    data = [] if plan.constant is None else [plan.problem.operator]
+    right = [] if plan.constant is None else [plan.constant]
+    right += [t.rho * t.operator.adjoint(d) for t, d in zip(plan.terms, pull, strict=True)]
 
     def matvec(x: Values) -> Values:
-        return operator.normal(x) + sum(t.rho * t.operator.normal(x) for t in plan.terms)
+        return total([op.normal(x) for op in data] + [t.rho * t.operator.normal(x) for t in plan.terms])
 
-    gram = total([part.approximate_gram(shape, dtype) for part in (operator, *plan.terms)])
-    return conjugate_gradient(matvec, b, start, circular_inverse(gram, 0))[0]
+    grams = [op.approximate_gram(shape, dtype) for op in data]
+    for term in plan.terms:
+        gram = term.operator.approximate_gram(shape, dtype)
+        grams.append(None if gram is None else term.rho * gram)
+    return conjugate_gradient(matvec, total(right), start, circular_inverse(total(grams), 0))[0]

@@ -5,10 +5,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from mtjax.pytree import pytree
-from mtjax.solvers.fixed_point import converge, iterate, repeat
-from mtjax.solvers.priors import Gradient
-from mtjax.solvers.proximal import distance, dot, per_example, shrink_amount
-from mtjax.solvers.solution import Solution, as_images, finish, fixed_count, stopped_status
+from mtjax.solvers.fixed_point import run
+from mtjax.solvers.priors import Gradient, TotalVariation
+from mtjax.solvers.proximal import dot, per_example, shrink_amount
+from mtjax.solvers.solution import Solution, as_images
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -28,6 +28,7 @@ def denoise_tv(
     iterations: int | None = None,
     tolerance: float | None = None,
     max_iterations: int = 2000,
+    trace: bool = False,
 ) -> Solution:
     """`argmin_x ½‖x − y‖² + weight · Σ ‖∇x‖`, each channel by itself, isotropic, no jump across the border.
 
@@ -38,21 +39,30 @@ def denoise_tv(
     in `admm`, and so are the two kinds of gradient; `residual` is the last change of the dual variable, relative to
     its size.
     """
-    count = fixed_count(iterations, tolerance)
     y, plain = as_images(y)
     plan = _Plan(y, per_example(weight, y))
     dual = (jnp.zeros_like(y), jnp.zeros_like(y))
     state = (dual, dual, jnp.ones((*y.shape[:-3], 1, 1, 1), y.dtype))
-    if tolerance is None:
-        before = repeat(_accelerated, plan, state, count - 1)
-        after = _accelerated(plan, before)
-        residual = distance(after[0], before[0])
-        return finish(_image(plan, after[0]), plain, stopped_status(residual), count, residual)
-    state, used, converged = iterate(_restarted, plan, state, tolerance, max_iterations, measured=_dual_of)
-    # The plain step has the same fixed points and no momentum: gradients go through it.
-    dual, _, _ = converge(_descend, tolerance, max_iterations, plan, state[0])
-    residual = distance(_descend(plan, dual), dual)
-    return finish(_image(plan, dual), plain, stopped_status(residual, converged), used, residual)
+    return run(
+        _accelerated if tolerance is None else _restarted,
+        plan,
+        state,
+        plain,
+        iterations=iterations,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        trace=trace,
+        objective=_objective,
+        measured=_dual_of,
+        smooth=(_plain, _dual_of),
+    )
+
+
+def _objective(plan: _Plan, x: Values) -> Values:
+    misfit = jnp.sum((x - plan.y) ** 2, (-3, -2, -1)) / 2
+    return (
+        misfit + (plan.weight * TotalVariation(1.0, boundary="reflect").value(x)[..., None, None, None])[..., 0, 0, 0]
+    )
 
 
 def _dual_of(state: Any) -> Dual:
@@ -70,18 +80,25 @@ def _descend(plan: _Plan, dual: Dual) -> Dual:
     return kept * p[0], kept * p[1]
 
 
-def _accelerated(plan: _Plan, state: tuple[Dual, Dual, Values]) -> tuple[Dual, Dual, Values]:
+def _plain(plan: _Plan, dual: Dual) -> tuple[Dual, Values]:
+    """`_descend` as an iteration: without momentum, it has the same fixed points, and gradients go through it."""
+    new = _descend(plan, dual)
+    return new, _image(plan, new)
+
+
+def _accelerated(plan: _Plan, state: tuple[Dual, Dual, Values]) -> tuple[tuple[Dual, Dual, Values], Values]:
     """The step from a point ahead of the last dual variable; state: (dual, point ahead, momentum's counter)."""
     dual, ahead, t = state
     new = _descend(plan, ahead)
     longer = (1 + jnp.sqrt(1 + 4 * t * t)) / 2
     ahead = tuple(part + (t - 1) / longer * (part - old) for part, old in zip(new, dual, strict=True))
-    return new, ahead, longer
+    return (new, ahead, longer), _image(plan, new)
 
 
-def _restarted(plan: _Plan, state: tuple[Dual, Dual, Values]) -> tuple[Dual, Dual, Values]:
+def _restarted(plan: _Plan, state: tuple[Dual, Dual, Values]) -> tuple[tuple[Dual, Dual, Values], Values]:
     """`_accelerated`, but momentum starts anew, for each example, where it pointed uphill."""
-    new, ahead, t = _accelerated(plan, state)
+    (new, ahead, t), image = _accelerated(plan, state)
     correction = tuple(a - b for a, b in zip(state[1], new, strict=True))
     uphill = dot(correction, tuple(a - b for a, b in zip(new, state[0], strict=True))) > 0
-    return new, tuple(jnp.where(uphill, p, q) for p, q in zip(new, ahead, strict=True)), jnp.where(uphill, 1, t)
+    ahead = tuple(jnp.where(uphill, p, q) for p, q in zip(new, ahead, strict=True))
+    return (new, ahead, jnp.where(uphill, 1, t)), image
