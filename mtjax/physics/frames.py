@@ -1,0 +1,119 @@
+"""Bursts: several observations of one image by one kind of operator."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mtjax.physics.algebra import Compose
+from mtjax.physics.operator import Identity, Measured, Operator, Pixels, Shape, Spectrum
+from mtjax.pytree import pytree, static
+from mtjax.typing import Array, Inexact
+
+
+def join_frames(frames: Inexact[Array, "... K h w C"]) -> Inexact[Array, "... h w KC"]:
+    """Frames as channels of one observation, the frame's number varying slowest."""
+    *batch, count, height, width, channels = frames.shape
+    return jnp.moveaxis(frames, -4, -2).reshape(*batch, height, width, count * channels)
+
+
+def split_frames(y: Inexact[Array, "... h w KC"], count: int) -> Inexact[Array, "... K h w C"]:
+    """The inverse of `join_frames`, for `count` frames."""
+    return jnp.moveaxis(y.reshape(*y.shape[:-1], count, _channels(y.shape, count)), -2, -4)
+
+
+def _channels(y_shape: Shape, count: int) -> int:
+    if y_shape[-1] % count:
+        raise ValueError(f"y has {y_shape[-1]} channels; expected a multiple of the count={count} of frames")
+    return y_shape[-1] // count
+
+
+@pytree
+class Frames(Operator):
+    """`count` observations of one image: `A x = join_frames((A₁ x, A₂ x, ...))`, of shape `[..., h, w, count · C]`.
+
+    `operator` acts on `[..., count, H, W, C]`, so what differs by frame has the frame axis where other operators have
+    their example axis (`Shift(offsets)` with offsets `[count, 2]`), and what differs by example too has it in front of
+    that (`[B, count, 1, 1, 2]`).
+    """
+
+    operator: Operator
+    count: int = static()
+
+    def __post_init__(self):
+        if self.count < 1 or self.count != int(self.count):
+            raise ValueError(f"count={self.count} is not a number of frames; expected an integer of at least 1")
+        for leaf in jax.tree.leaves(self.operator):
+            if jnp.ndim(leaf) > 3 and jnp.shape(leaf)[-4] not in (1, self.count):
+                raise ValueError(
+                    f"operator has a leaf of shape {jnp.shape(leaf)}; expected {self.count} (count) or 1 frames "
+                    "on its fourth axis from the end"
+                )
+
+    def __call__(self, x: Pixels, /) -> Measured:
+        """Every frame's `Aₖ x`."""
+        return join_frames(self.operator(jnp.broadcast_to(x[..., None, :, :, :], self._frames_shape(x.shape))))
+
+    def adjoint(self, y: Measured, /) -> Pixels:
+        """`Σ Aₖᴴ yₖ`."""
+        return self.operator.adjoint(split_frames(y, self.count)).sum(-4)
+
+    def norm_bound(self) -> Array:
+        """`√count` times the largest of the frames' bounds."""
+        return jnp.sqrt(1.0 * self.count) * self.operator.norm_bound()
+
+    def output_shape(self, image_shape: Shape) -> Shape:
+        """The frames' height and width, and their channels all together."""
+        *batch, _, height, width, channels = self.operator.output_shape(self._frames_shape(image_shape))
+        return (*batch, height, width, self.count * channels)
+
+    def input_shape(self, y_shape: Shape) -> Shape:
+        """The shape of `x`."""
+        *batch, height, width, _ = y_shape
+        frames = (*batch, self.count, height, width, _channels(y_shape, self.count))
+        *batch, _, height, width, channels = self.operator.input_shape(frames)
+        return (*batch, height, width, channels)
+
+    def gram(self, shape: Shape, dtype: Any) -> Spectrum | None:
+        """Sum of the frames' grams, if they are circular."""
+        return self._over_frames(self.operator.gram(self._frames_shape(shape), dtype))
+
+    def range_gram(self, y_shape: Shape, dtype: Any) -> None:
+        """None: the frames are correlated."""
+        return
+
+    def approximate_gram(self, shape: Shape, dtype: Any) -> Spectrum | None:
+        """Sum of the frames' grams; a selection counts as the share of pixels that it keeps."""
+        frames = self._frames_shape(shape)
+        if (parts := _split(self.operator, frames, dtype)) is not None:
+            middle = parts[1].output_shape(frames)
+            kept = parts[0].normal(jnp.ones(middle[-4:], dtype)).mean().real
+            gram = parts[1].gram(frames, dtype)
+            return self._over_frames(None if gram is None else kept * gram)
+        return self._over_frames(self.operator.approximate_gram(frames, dtype))
+
+    def _frames_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-3], self.count, *shape[-3:])
+
+    def _over_frames(self, spectrum: Spectrum | None) -> Spectrum | None:
+        if spectrum is None:
+            return None
+        if spectrum.ndim == 3 or spectrum.shape[-4] == 1:
+            return self.count * (spectrum if spectrum.ndim == 3 else spectrum[..., 0, :, :, :])
+        return spectrum.sum(-4)
+
+
+def _split(operator: Operator, shape: Shape, dtype: Any) -> tuple[Operator, Operator] | None:
+    """`operator.split`, and that of selections one after another (a crop of a decimation) before a circular map."""
+    parts = operator.split(shape, dtype)
+    if parts is not None or not isinstance(operator, Compose):
+        return parts
+    middle = operator.inner.output_shape(shape)
+    outer, inner = _split(operator.outer, middle, dtype), _split(operator.inner, shape, dtype)
+    if outer is None:
+        return None
+    if operator.inner.transfer(shape, dtype) is not None:
+        return outer[0], Compose(outer[1], operator.inner)
+    if inner is None or not isinstance(outer[1], Identity):
+        return None
+    return Compose(outer[0], inner[0]), inner[1]
