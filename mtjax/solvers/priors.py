@@ -33,6 +33,11 @@ class Prior:
         """`argmin_z t g(z) + ½‖z − v‖²`, for `v` and `z` in the range of `L`."""
         raise NotImplementedError
 
+    def penalty(self) -> Any:
+        """A penalty `rho` with which `admm` does well: ten times the weight, so that it shrinks by 0.1."""
+        weight = getattr(self, "weight", None)
+        return 2e-2 if weight is None else 10 * weight
+
 
 @pytree
 class Gradient(Operator):
@@ -155,6 +160,10 @@ class Denoiser(Prior):
     def analysis(self) -> Identity:
         """The image itself."""
         return Identity()
+
+    def penalty(self) -> Any:
+        """That with which it denoises at 0.05."""
+        return 400 * self.weight
 
     def value(self, x: Pixels, /) -> Inexact[Array, "..."]:
         """Not known: NaN for each example."""
