@@ -7,16 +7,35 @@ from mtjax.physics import kernels
 from mtjax.physics.algebra import Compose, Scaled, Stack, Sum
 from mtjax.physics.blur import BOUNDARIES, Blur, Crop
 from mtjax.physics.catalog import NOISES, OPERATORS
+from mtjax.physics.color import ColorMatrix, Mosaic
+from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
 from mtjax.physics.frames import Frames, join_frames, split_frames
-from mtjax.physics.noise import GaussianNoise, Noise, NoNoise
+from mtjax.physics.noise import (
+    GaussianNoise,
+    Noise,
+    NoNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+    QuantizationNoise,
+    SaltPepperNoise,
+    SpeckleNoise,
+)
+from mtjax.physics.nonlinear import Chain, Clip, Gamma, Jacobian, Jpeg, Magnitude, NonlinearOperator
 from mtjax.physics.observation import Observation, Observed, observe
 from mtjax.physics.operator import Identity, Operator
+from mtjax.physics.resize import Bicubic, resize
 from mtjax.physics.sampling import Downsample, Mask
+from mtjax.physics.sensing import MatrixSensing, bernoulli_matrix, gaussian_matrix
+from mtjax.physics.tomography import Radon
+from mtjax.physics.varying import SpaceVaryingBlur
 from mtjax.physics.warp import Shift, Warp, affine_flow, grid, homography_flow, scale_homography, shift_flow
 
 __all__ = [
-    "BOUNDARIES", "NOISES", "OPERATORS", "Blur", "Compose", "Crop", "Downsample", "Frames", "GaussianNoise",
-    "Identity", "Mask", "NoNoise", "Noise", "Observation", "Observed", "Operator", "Scaled", "Shift", "Stack", "Sum",
-    "Warp", "affine_flow", "grid", "homography_flow", "join_frames", "kernels", "observe", "scale_homography",
-    "shift_flow", "split_frames",
+    "BOUNDARIES", "NOISES", "OPERATORS", "Bicubic", "Blur", "Chain", "Clip", "ColorMatrix", "Compose", "Crop",
+    "Downsample", "Fourier", "Frames", "Gamma", "GaussianNoise", "Identity", "Jacobian", "Jpeg", "Magnitude", "Mask",
+    "MatrixSensing", "Mosaic", "NoNoise", "Noise", "NonlinearOperator", "Observation", "Observed", "Operator",
+    "PoissonGaussianNoise", "PoissonNoise", "QuantizationNoise", "Radon", "SaltPepperNoise", "Scaled", "Shift",
+    "SpaceVaryingBlur", "SpeckleNoise", "Stack", "Sum", "Warp", "affine_flow", "bernoulli_matrix", "cartesian_mask",
+    "gaussian_matrix", "grid", "homography_flow", "join_frames", "kernels", "observe", "radial_mask", "resize",
+    "scale_homography", "shift_flow", "split_frames",
 ]  # fmt: skip

@@ -13,10 +13,25 @@ import jax.numpy as jnp
 
 from mtjax.physics import kernels
 from mtjax.physics.blur import Blur
-from mtjax.physics.noise import GaussianNoise, Noise, NoNoise
+from mtjax.physics.color import ColorMatrix, Mosaic
+from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
+from mtjax.physics.noise import (
+    GaussianNoise,
+    Noise,
+    NoNoise,
+    PoissonGaussianNoise,
+    PoissonNoise,
+    QuantizationNoise,
+    SaltPepperNoise,
+    SpeckleNoise,
+)
 from mtjax.physics.operator import Identity, Operator
+from mtjax.physics.resize import Bicubic
 from mtjax.physics.sampling import Downsample, Mask
-from mtjax.typing import Keys
+from mtjax.physics.sensing import MatrixSensing, bernoulli_matrix, gaussian_matrix
+from mtjax.physics.tomography import Radon
+from mtjax.physics.varying import SpaceVaryingBlur
+from mtjax.typing import Array, Float, Keys
 
 Shape = tuple[int, ...]
 
@@ -31,20 +46,61 @@ def _blur(
     shape: Shape,
     /,
     *,
-    kernel: Literal["gaussian", "box", "disk", "motion"] = "gaussian",
-    std: float | int = 1.6,
+    kernel: Literal["gaussian", "anisotropic", "box", "disk", "motion", "random_motion", "file"] = "gaussian",
+    std: float | int | tuple[float, float] = 1.6,
     size: int | None = None,
     angle: float | int = 0.0,
+    path: str | None = None,
+    name: str | None = None,
     boundary: Literal["circular", "reflect", "edge", "zero", "valid"] = "circular",
 ) -> Operator:
-    """One kernel for all examples; `size` is the width of a box, a disk's diameter, the length of a motion."""
+    """One kernel for all examples, but for random motion, of which each has its own.
+
+    `std` is a number of pixels or, for an anisotropic kernel, a pair (along `angle`, across); `size` is the width of a
+    kernel, a disk's diameter, the length of a straight motion; `path` is a file and `name` the array in it, as in
+    `kernels.load`.
+    """
+    if kernel == "file":
+        if path is None:
+            raise ValueError("path=None for kernel='file'; expected a .npy, .npz or picture file")
+        return Blur(kernels.load(path, name), boundary)
+    if kernel == "anisotropic":
+        if not isinstance(std, tuple):
+            raise ValueError(f"std={std} for kernel='anisotropic'; expected a pair (along, across)")
+        return Blur(kernels.anisotropic(std, angle, size), boundary)
     if kernel == "gaussian":
+        if isinstance(std, tuple):
+            raise ValueError(f"std={std} for kernel='gaussian'; expected a number, or kernel='anisotropic'")
         return Blur(kernels.gaussian(std, size), boundary)
     if size is None:
         raise ValueError(f"size=None for kernel={kernel!r}; expected its extent in pixels")
+    if kernel == "random_motion":
+        return Blur(jax.vmap(lambda key: kernels.random_motion(key, size))(keys)[..., None], boundary)
     if kernel == "box":
         return Blur(kernels.box(size), boundary)
     return Blur(kernels.disk(size / 2) if kernel == "disk" else kernels.motion(size, angle), boundary)
+
+
+def _varying_blur(
+    keys: Keys,
+    shape: Shape,
+    /,
+    *,
+    std: tuple[float, float] = (0.8, 2.4),
+    grid: int = 4,
+    boundary: Literal["circular", "reflect", "edge", "zero", "valid"] = "reflect",
+) -> Operator:
+    """A lens: Gaussian kernels, whose `std` grows from the center of the image (first) to its corners (second).
+
+    There are `grid` × `grid` of them, the widths growing with the square of the distance from the center.
+    """
+    if min(std) <= 0 or grid < 2:
+        raise ValueError(f"std={std}, grid={grid} is not a lens; expected positive widths and a grid of at least 2")
+    place = jnp.linspace(-1, 1, grid)
+    widths = std[0] + (std[1] - std[0]) * (place[:, None] ** 2 + place**2) / 2
+    size = kernels.gaussian(max(std)).shape[0]
+    cells = jax.vmap(jax.vmap(lambda width: kernels.gaussian(width, size)))(widths)
+    return SpaceVaryingBlur.from_grid(cells, (shape[0], shape[1]), boundary)
 
 
 def _mask(
@@ -63,6 +119,66 @@ def _downsample(keys: Keys, shape: Shape, /, *, factor: int = 2, std: float | in
     return Downsample(factor, None if std is None else kernels.gaussian(std))
 
 
+def _bicubic(keys: Keys, shape: Shape, /, *, factor: int = 2) -> Operator:
+    """MATLAB's bicubic decimation by `factor`."""
+    return Bicubic(factor)
+
+
+def _mosaic(keys: Keys, shape: Shape, /, *, pattern: Literal["rggb", "bggr", "grbg", "gbrg"] = "rggb") -> Operator:
+    """A Bayer sensor."""
+    return Mosaic(pattern)
+
+
+def _color_matrix(
+    keys: Keys, shape: Shape, /, *, matrix: tuple[tuple[float, ...], ...] = ((0.299, 0.587, 0.114),)
+) -> Operator:
+    """Channels mixed by the rows of `matrix`; by default the luminance of ITU-R BT.601."""
+    return ColorMatrix(jnp.asarray(matrix))
+
+
+def _matrix_sensing(
+    keys: Keys,
+    shape: Shape,
+    /,
+    *,
+    ratio: float | int = 0.25,
+    matrix: Literal["gaussian", "bernoulli"] = "gaussian",
+    block: int | None = None,
+    seed: int = 0,
+) -> Operator:
+    """`ratio` measurements per pixel, of the whole image or patches of `block` pixels; one matrix for all examples."""
+    if not 0 < ratio <= 1:
+        raise ValueError(f"ratio={ratio} is not a share of measurements; expected a number in (0, 1]")
+    pixels = shape[0] * shape[1] if block is None else block**2
+    draw = gaussian_matrix if matrix == "gaussian" else bernoulli_matrix
+    with jax.ensure_compile_time_eval():  # a constant of the training step, not drawn again in each
+        rows = draw(jax.random.key(seed), max(1, round(ratio * pixels)), pixels)
+    return MatrixSensing(rows, block, (shape[0], shape[1]) if block is None else None)
+
+
+def _fourier(
+    keys: Keys,
+    shape: Shape,
+    /,
+    *,
+    keep: float | int = 0.3,
+    pattern: Literal["lines", "radial"] = "lines",
+    center: float | int = 0.08,
+) -> Operator:
+    """The share `keep` of frequencies: each example's random "lines" and the share `center`, or all one "radial"."""
+    if pattern == "radial":
+        return Fourier(radial_mask(shape, keep), real=True)
+    masks = jax.vmap(lambda key: cartesian_mask(key, shape, keep, center))(keys)
+    return Fourier(masks[..., None], real=True)
+
+
+def _radon(keys: Keys, shape: Shape, /, *, angles: int = 60, detectors: int | None = None) -> Operator:
+    """Projections from `angles` directions, evenly spread over a half turn."""
+    if angles < 1:
+        raise ValueError(f"angles={angles} is no number of directions; expected at least 1")
+    return Radon(jnp.arange(angles) * (180.0 / angles), shape[:2], detectors)
+
+
 def _no_noise(keys: Keys, /) -> Noise:
     """None."""
     return NoNoise()
@@ -70,13 +186,54 @@ def _no_noise(keys: Keys, /) -> Noise:
 
 def _gaussian(keys: Keys, /, *, sigma: float | int | tuple[float, float] = 0.02) -> Noise:
     """`sigma` is a number, or a pair (low, high) between which each example's is drawn uniformly."""
-    if isinstance(sigma, int | float):
-        return GaussianNoise(jnp.full((len(keys), 1, 1, 1), float(sigma)))
-    low, high = sigma
-    if not 0 <= low <= high:
-        raise ValueError(f"sigma={tuple(sigma)} is not a range; expected 0 <= low <= high")
-    drawn = jax.vmap(lambda key: jax.random.uniform(key, (1, 1, 1), minval=low, maxval=high))(keys)
-    return GaussianNoise(drawn)
+    return GaussianNoise(_drawn(keys, "sigma", sigma))
+
+
+def _poisson(keys: Keys, /, *, peak: float | int | tuple[float, float] = 100.0) -> Noise:
+    """`peak` photons in a white pixel: a number, or a pair (low, high) as for Gaussian noise."""
+    return PoissonNoise(_drawn(keys, "peak", peak, least=1e-3))
+
+
+def _poisson_gaussian(
+    keys: Keys, /, *, peak: float | int | tuple[float, float] = 100.0, sigma: float | int | tuple[float, float] = 0.02
+) -> Noise:
+    """Photon noise, then reading noise of `sigma`; each a number, or a pair (low, high)."""
+    other = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    return PoissonGaussianNoise(_drawn(keys, "peak", peak, least=1e-3), _drawn(other, "sigma", sigma))
+
+
+def _salt_pepper(keys: Keys, /, *, amount: float | int | tuple[float, float] = 0.1) -> Noise:
+    """A share `amount` of values is replaced: a number, or a pair (low, high)."""
+    return SaltPepperNoise(_drawn(keys, "amount", amount, most=1.0))
+
+
+def _speckle(keys: Keys, /, *, sigma: float | int | tuple[float, float] = 0.1) -> Noise:
+    """Relative strength `sigma`: a number, or a pair (low, high)."""
+    return SpeckleNoise(_drawn(keys, "sigma", sigma))
+
+
+def _quantization(keys: Keys, /, *, levels: int = 16) -> Noise:
+    """Rounding to one of so many values from 0 to 1."""
+    return QuantizationNoise(_drawn(keys, "levels", levels, least=2))
+
+
+def _drawn(
+    keys: Keys,
+    name: str,
+    value: float | int | tuple[float, float],
+    *,
+    least: float = 0.0,
+    most: float = float("inf"),
+) -> Float[Array, "B 1 1 1"]:
+    """`value` for each example, or where it is a pair (low, high), a number drawn between the two by its key."""
+    low, high = (value, value) if isinstance(value, int | float) else value
+    if not least <= low <= high <= most:
+        kind, inside = ("a strength", name) if isinstance(value, int | float) else ("a range", "low <= high")
+        expected = f"{least:g} <= {inside}" + (f" <= {most:g}" if most < float("inf") else "")
+        raise ValueError(f"{name}={value} is not {kind}; expected {expected}")
+    if low == high:
+        return jnp.full((len(keys), 1, 1, 1), float(low))
+    return jax.vmap(lambda key: jax.random.uniform(key, (1, 1, 1), minval=low, maxval=high))(keys)
 
 
 OPERATORS: dict[str, Callable[..., Operator]] = {
@@ -84,5 +241,20 @@ OPERATORS: dict[str, Callable[..., Operator]] = {
     "blur": _blur,
     "mask": _mask,
     "downsample": _downsample,
+    "fourier": _fourier,
+    "radon": _radon,
+    "bicubic": _bicubic,
+    "mosaic": _mosaic,
+    "color_matrix": _color_matrix,
+    "matrix_sensing": _matrix_sensing,
+    "varying_blur": _varying_blur,
 }
-NOISES: dict[str, Callable[..., Any]] = {"none": _no_noise, "gaussian": _gaussian}
+NOISES: dict[str, Callable[..., Any]] = {
+    "none": _no_noise,
+    "gaussian": _gaussian,
+    "poisson": _poisson,
+    "poisson_gaussian": _poisson_gaussian,
+    "salt_pepper": _salt_pepper,
+    "speckle": _speckle,
+    "quantization": _quantization,
+}

@@ -39,9 +39,17 @@ def operators(h, w, c):
         "sum": blur + mask,
         "stack": physics.Stack([blur, physics.Blur(kernel, "valid")]),
         "crop": physics.Crop(((1, 2), (0, 1))),
+        "color-matrix": physics.ColorMatrix(normal(2, c)),
+        "color-row": physics.ColorMatrix(normal(1, c)),
+        "sensing": physics.MatrixSensing(normal(5, h * w), size=(h, w)),
+        "varying-reflect": physics.SpaceVaryingBlur(normal(3, *kernel.shape), normal(3, h, w)),
+        "varying-valid": physics.SpaceVaryingBlur.from_grid(normal(2, 3, 4, 3), (h, w), "valid"),
     }
     if even:
         found |= {"downsample": physics.Downsample(2), "downsample-blur": physics.Downsample(2, kernel)}
+        found |= {"bicubic": physics.Bicubic(2), "sensing-patches": physics.MatrixSensing(normal(3, 4), 2)}
+    if c == 3:
+        found |= {"mosaic": physics.Mosaic("grbg")}
     return found
 
 
