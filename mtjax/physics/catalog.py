@@ -214,7 +214,7 @@ def _speckle(keys: Keys, /, *, sigma: float | int | tuple[float, float] = 0.1) -
 
 def _quantization(keys: Keys, /, *, levels: int = 16) -> Noise:
     """Rounding to one of so many values from 0 to 1."""
-    return QuantizationNoise(_drawn(keys, "levels", levels, least=2))
+    return QuantizationNoise(_drawn(keys, "levels", levels, least=2.0))
 
 
 def _drawn(

@@ -98,6 +98,7 @@ def _solve(y: Any, operator: Operator, kernel: str) -> Solution:
     y, plain = as_images(y)
     like = image_like(y, operator)
     residual = jnp.zeros((), jnp.finfo(like.dtype).dtype)
+    plain = plain and like.shape[-1] == 1  # a plain mosaic is of an image in color
     return finish(_estimate(y, operator, like, kernel), plain, Status.CONVERGED, 0, residual)
 
 
