@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtjax.physics.operator import Operator, Pixels, Shape
+from mtjax.physics.operator import Identity, Operator, Pixels, Shape
 from mtjax.pytree import pytree, replace, static
 from mtjax.solvers.data_terms import L2, DataTerm
 from mtjax.solvers.priors import Prior
@@ -43,6 +43,15 @@ class Problem:
         for prior in self.functions:
             value = value + prior.value(x)
         return value
+
+    def constrain(self, x: Values, t: Any) -> Values:
+        """The proximal map of `t` times the constraint: mostly the nearest image that satisfies it."""
+        if self.constraint is None:
+            return x
+        if isinstance(self.constraint, Lifted):
+            image = self.constraint.take(x)
+            return x + self.constraint.take.adjoint(self.constraint.prox(image, t) - image)
+        return self.constraint.prox(x, t)
 
     @property
     def functions(self) -> tuple[Prior, ...]:
@@ -113,6 +122,8 @@ def pose(
     priors = () if prior is None else (prior,) if isinstance(prior, Prior) else tuple(prior)
     if constraint is not None and not isinstance(constraint, Prior):
         raise ValueError(f"constraint={constraint!r} is not a prior; expected one such as NonNegative() or Box(0, 1)")
+    if constraint is not None and not isinstance(constraint.analysis, Identity):
+        raise ValueError(f"constraint={type(constraint).__name__} is not one on the image itself; give it as a prior")
     y, plain = as_images(y)
     like = image_like(y, operator)
     data = L2() if data is None else data
@@ -138,6 +149,7 @@ def initial_image(problem: Problem, init: Any) -> Values | None:
     wanted = (*problem.like.shape[:-1], problem.channels)
     if image.shape != wanted:
         raise ValueError(f"init has shape {image.shape}; expected the image's {wanted}")
+    image = image.astype(jnp.promote_types(image.dtype, problem.like.dtype))
     more = problem.like.shape[-1] - problem.channels
     return jnp.pad(image, [(0, 0)] * (image.ndim - 1) + [(0, more)]) if more else image
 
