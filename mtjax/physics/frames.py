@@ -85,12 +85,16 @@ class Frames(Operator):
     def approximate_gram(self, shape: Shape, dtype: Any) -> Spectrum | None:
         """Sum of the frames' grams; a selection counts as the share of pixels that it keeps."""
         frames = self._frames_shape(shape)
-        if (parts := _split(self.operator, frames, dtype)) is not None:
+        if (parts := self.split_each(shape, dtype)) is not None:
             middle = parts[1].output_shape(frames)
             kept = parts[0].normal(jnp.ones(middle[-4:], dtype)).mean().real
             gram = parts[1].gram(frames, dtype)
             return self._over_frames(None if gram is None else kept * gram)
         return self._over_frames(self.operator.approximate_gram(frames, dtype))
+
+    def split_each(self, shape: Shape, dtype: Any) -> tuple[Operator, Operator] | None:
+        """If every frame is seen through `D B`, as in `split`: that pair, acting on frames `[..., count, H, W, C]`."""
+        return _split(self.operator, self._frames_shape(shape), dtype)
 
     def _frames_shape(self, shape: Shape) -> Shape:
         return (*shape[:-3], self.count, *shape[-3:])

@@ -92,8 +92,8 @@ def _peak(product: Inexact[Array, "... H W"], upsample: int) -> Float[Array, "..
     rows, columns = (coarse[..., i, None] + near for i in (0, 1))
     left, right = _basis(rows, height), _basis(columns, width)
     values = jnp.einsum("...rh,...hw,...cw->...rc", left, product, right)
-    place = _argmax(jnp.abs(values))
-    return coarse + near[place]
+    size = jnp.abs(values)
+    return jnp.where(size.max((-2, -1), keepdims=True)[..., 0] > 0, coarse + near[_argmax(size)], coarse)
 
 
 def _basis(places: Float[Array, "... n"], size: int) -> Inexact[Array, "... n f"]:
