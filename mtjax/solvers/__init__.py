@@ -5,19 +5,44 @@
 """
 
 from mtjax.solvers.admm import admm
+from mtjax.solvers.back_projection import iterative_back_projection
 from mtjax.solvers.catalog import PRIORS, SOLVERS, SolverInfo, make
+from mtjax.solvers.constraints import Box, NonNegative, Simplex
 from mtjax.solvers.data_terms import L1, L2, DataTerm, Huber, L2Ball, Poisson, WeightedL2
-from mtjax.solvers.denoise import denoise_tv
+from mtjax.solvers.denoise import denoise_bm3d, denoise_nlm, denoise_tv
+from mtjax.solvers.douglas_rachford import douglas_rachford
+from mtjax.solvers.filtered_back_projection import filtered_back_projection
 from mtjax.solvers.half_quadratic import dpir_schedule, hqs
-from mtjax.solvers.interpolate import bicubic
+from mtjax.solvers.interpolate import bicubic, lanczos
+from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
+from mtjax.solvers.linearized_admm import linearized_admm
+from mtjax.solvers.low_rank import NuclearNorm
+from mtjax.solvers.multiframe import burst_operator, multiframe_tv, windows
+from mtjax.solvers.multiframe_nlm import multiframe_nlm
+from mtjax.solvers.nonlinear import gauss_newton, gradient_descent
 from mtjax.solvers.normal import data_prox
-from mtjax.solvers.priors import Denoiser, Prior, TotalVariation
+from mtjax.solvers.pocs import pocs
+from mtjax.solvers.primal_dual import pdhg
+from mtjax.solvers.priors import Denoiser, GroupL21, Prior, TotalVariation
+from mtjax.solvers.proximal_gradient import davis_yin, fista, ista
+from mtjax.solvers.red import red
+from mtjax.solvers.register import Registration, phase_correlation, register
+from mtjax.solvers.richardson_lucy import richardson_lucy
+from mtjax.solvers.selection import best_weight, degrees_of_freedom, discrepancy, gcv, sure
+from mtjax.solvers.shift_and_add import shift_and_add
 from mtjax.solvers.solution import Solution, Status, status_name
+from mtjax.solvers.tgv import TGV
 from mtjax.solvers.tuning import grid_search
+from mtjax.solvers.unsupervised_wiener import UnsupervisedSolution, unsupervised_wiener
 from mtjax.solvers.wiener import wiener
 
 __all__ = [
-    "DataTerm", "Denoiser", "Huber", "L1", "L2", "L2Ball", "PRIORS", "Poisson", "Prior", "SOLVERS", "Solution",
-    "SolverInfo", "Status", "TotalVariation", "WeightedL2", "admm", "bicubic", "data_prox", "denoise_tv",
-    "dpir_schedule", "grid_search", "hqs", "make", "status_name", "wiener",
+    "L1", "L2", "PRIORS", "SOLVERS", "TGV", "Box", "DataTerm", "Denoiser", "GroupL21", "Huber", "L2Ball", "NonNegative",
+    "NuclearNorm", "Poisson", "Prior", "Registration", "Simplex", "Solution", "SolverInfo", "Status", "TotalVariation",
+    "UnsupervisedSolution", "WeightedL2", "admm", "best_weight", "bicubic", "burst_operator", "conjugate_gradient",
+    "data_prox", "davis_yin", "degrees_of_freedom", "denoise_bm3d", "denoise_nlm", "denoise_tv", "discrepancy",
+    "douglas_rachford", "dpir_schedule", "filtered_back_projection", "fista", "gauss_newton", "gcv", "gradient_descent",
+    "grid_search", "hqs", "ista", "iterative_back_projection", "lanczos", "landweber", "linearized_admm", "make",
+    "multiframe_nlm", "multiframe_tv", "pdhg", "phase_correlation", "pocs", "pseudo_inverse", "red", "register",
+    "richardson_lucy", "shift_and_add", "status_name", "sure", "tikhonov", "unsupervised_wiener", "wiener", "windows",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """The solvers and priors that a config or the command line may name.
 
 An entry of `SOLVERS` says how to run it (`run(y, operator, /, **params)`, its keyword-only parameters being what a
-config may set), which parameters may be searched for, what problem it solves, and where it comes from.
+config may set; a third argument, where there is one, is an earlier solution to go on from), which parameters may be
+searched for, what problem it solves, and where it comes from.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,15 +13,33 @@ from mtjax.physics.operator import Identity, Operator
 from mtjax.physics.tomography import Radon
 from mtjax.registry import accepted, lookup
 from mtjax.solvers.admm import admm
+from mtjax.solvers.constraints import Box, NonNegative, Simplex
 from mtjax.solvers.data_terms import L1, L2, DataTerm, Huber, Poisson
-from mtjax.solvers.denoise import denoise_tv
+from mtjax.solvers.denoise import denoise_bm3d, denoise_nlm, denoise_tv
+from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
 from mtjax.solvers.interpolate import bicubic, lanczos
-from mtjax.solvers.priors import Prior, TotalVariation
+from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
+from mtjax.solvers.linearized_admm import linearized_admm
+from mtjax.solvers.low_rank import NuclearNorm
+from mtjax.solvers.primal_dual import pdhg
+from mtjax.solvers.priors import Gradient, GroupL21, Prior, TotalVariation
+from mtjax.solvers.proximal_gradient import davis_yin, fista, ista
+from mtjax.solvers.richardson_lucy import richardson_lucy
 from mtjax.solvers.solution import Solution
+from mtjax.solvers.tgv import TGV
+from mtjax.solvers.unsupervised_wiener import unsupervised_wiener
 from mtjax.solvers.wiener import wiener
 
-PRIORS: dict[str, Callable[..., Prior]] = {"tv": TotalVariation}
+PRIORS: dict[str, Callable[..., Prior]] = {
+    "box": Box,
+    "group_l21": GroupL21,
+    "nonnegative": NonNegative,
+    "nuclear_norm": NuclearNorm,
+    "simplex": Simplex,
+    "tgv": TGV,
+    "tv": TotalVariation,
+}
 _DATA_TERMS: dict[str, Callable[[], DataTerm]] = {"l2": L2, "l1": L1, "huber": Huber, "poisson": Poisson}
 
 
@@ -74,14 +93,18 @@ def _variational(solver: Callable[..., Solution]) -> Callable[..., Solution]:
     def run(
         y: Any,
         operator: Operator,
+        init: Any = None,
         /,
         *,
         prior: Mapping[str, Any] | None = None,
         weight: Any = None,
         data: Literal["l2", "l1", "huber", "poisson"] = "l2",
+        constraint: Literal["box", "nonnegative", "simplex"] | None = None,
         iterations: int = 100,
     ) -> Solution:
-        return solver(y, operator, _prior(prior, weight), data=_DATA_TERMS[data](), iterations=iterations)
+        chosen, misfit = _prior(prior, weight), _DATA_TERMS[data]()
+        limits = None if constraint is None else PRIORS[constraint]()
+        return solver(y, operator, chosen, data=misfit, constraint=limits, iterations=iterations, init=init)
 
     return run
 
@@ -89,16 +112,18 @@ def _variational(solver: Callable[..., Solution]) -> Callable[..., Solution]:
 def _admm(
     y: Any,
     operator: Operator,
+    init: Any = None,
     /,
     *,
     prior: Mapping[str, Any] | None = None,
     weight: Any = None,
     rho: Any = None,
     data: Literal["l2", "l1", "huber", "poisson"] = "l2",
+    constraint: Literal["box", "nonnegative", "simplex"] | None = None,
     iterations: int = 100,
 ) -> Solution:
-    solve = _variational(partial(admm, rho=rho))
-    return solve(y, operator, prior=prior, weight=weight, data=data, iterations=iterations)
+    solve: Any = _variational(partial(admm, rho=rho))
+    return solve(y, operator, init, prior=prior, weight=weight, data=data, constraint=constraint, iterations=iterations)
 
 
 def _bicubic(y: Any, operator: Operator, /) -> Solution:
@@ -122,19 +147,113 @@ def _filtered_back_projection(
     return filtered_back_projection(y, operator, filter)
 
 
+def _unsupervised_wiener(
+    y: Any, operator: Operator, /, *, regularizer: Literal["white", "laplacian"] = "laplacian"
+) -> Solution:
+    return unsupervised_wiener(y, operator, regularizer)
+
+
+def _tikhonov(
+    y: Any,
+    operator: Operator,
+    /,
+    *,
+    weight: Any = 1e-2,
+    analysis: Literal["identity", "gradient"] = "gradient",
+) -> Solution:
+    """`analysis` is what is kept small: the image or its differences."""
+    return tikhonov(y, operator, weight, Gradient() if analysis == "gradient" else None)
+
+
+def _pseudo_inverse(y: Any, operator: Operator, /, *, cutoff: float | None = None) -> Solution:
+    return pseudo_inverse(y, operator, cutoff)
+
+
+def _conjugate_gradient(y: Any, operator: Operator, /, *, iterations: int = 20) -> Solution:
+    return conjugate_gradient(y, operator, iterations)
+
+
+def _landweber(y: Any, operator: Operator, init: Any = None, /, *, step: Any = None, iterations: int = 100) -> Solution:
+    return landweber(y, operator, step, iterations=iterations, init=init)
+
+
+def _richardson_lucy(
+    y: Any,
+    operator: Operator,
+    init: Any = None,
+    /,
+    *,
+    tv_weight: Any = 0.0,
+    accelerate: bool = False,
+    background: Any = 0.0,
+    iterations: int = 30,
+) -> Solution:
+    return richardson_lucy(y, operator, tv_weight, accelerate, background, iterations=iterations, init=init)
+
+
 def _denoise_tv(y: Any, operator: Operator, /, *, weight: Any = 0.1, iterations: int = 100) -> Solution:
-    if not isinstance(operator, Identity):
-        raise ValueError(f"solver 'denoise_tv' is for operator 'identity', not {type(operator).__name__}; try 'admm'")
+    _only_noise("denoise_tv", operator)
     return denoise_tv(y, weight, iterations)
+
+
+def _denoise_nlm(
+    y: Any, operator: Operator, /, *, strength: Any = 0.08, sigma: Any = 0.0, patch: int = 5, distance: int = 6
+) -> Solution:
+    _only_noise("denoise_nlm", operator)
+    return denoise_nlm(y, strength, sigma, patch, distance)
+
+
+def _denoise_bm3d(
+    y: Any, operator: Operator, /, *, sigma: Any = 0.1, profile: Literal["normal", "high"] = "normal"
+) -> Solution:
+    _only_noise("denoise_bm3d", operator)
+    return denoise_bm3d(y, sigma, profile)
+
+
+def _only_noise(kind: str, operator: Operator) -> None:
+    if not isinstance(operator, Identity):
+        raise ValueError(f"solver {kind!r} is for operator 'identity', not {type(operator).__name__}; try 'admm'")
 
 
 SOLVERS: dict[str, SolverInfo] = {
     "wiener": SolverInfo(_wiener, {"noise_to_signal": (1e-5, 1.0)}, "‖Ax − y‖² + λ‖Rx‖²", "Wiener, 1949"),
     "admm": SolverInfo(_admm, {"weight": (1e-5, 1e-1)}, "½‖Ax − y‖² + g(Lx)", "Boyd et al., 2011"),
+    "pdhg": SolverInfo(_variational(pdhg), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx)", "Chambolle and Pock, 2011"),
+    "linearized_admm": SolverInfo(
+        _variational(linearized_admm), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx)", "Lin, Liu and Su, 2011"
+    ),
+    "douglas_rachford": SolverInfo(
+        _variational(douglas_rachford), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx)", "Raguet, Fadili and Peyré, 2013"
+    ),
+    "ista": SolverInfo(
+        _variational(ista), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx), smooth φ", "Daubechies, Defrise and De Mol, 2004"
+    ),
+    "fista": SolverInfo(
+        _variational(fista), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx), smooth φ", "Beck and Teboulle, 2009"
+    ),
+    "davis_yin": SolverInfo(
+        _variational(davis_yin), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx), smooth φ", "Davis and Yin, 2017"
+    ),
     "bicubic": SolverInfo(_bicubic, {}, "interpolation, filling in", "Keys, 1981; Knutsson and Westin, 1993"),
     "lanczos": SolverInfo(_lanczos, {}, "interpolation, filling in", "Duchon, 1979; Knutsson and Westin, 1993"),
     "filtered_back_projection": SolverInfo(
         _filtered_back_projection, {}, "inverse Radon transform", "Kak and Slaney, 1988"
+    ),
+    "unsupervised_wiener": SolverInfo(
+        _unsupervised_wiener, {}, "‖Ax − y‖² + λ‖Rx‖², λ from y", "Orieux, Giovannelli and Rodet, 2010"
+    ),
+    "tikhonov": SolverInfo(_tikhonov, {"weight": (1e-6, 1.0)}, "½‖Ax − y‖² + ½λ‖Lx‖²", "Tikhonov, 1963"),
+    "pseudo_inverse": SolverInfo(_pseudo_inverse, {}, "‖Ax − y‖², least ‖x‖", "Penrose, 1956"),
+    "conjugate_gradient": SolverInfo(_conjugate_gradient, {}, "‖Ax − y‖², stopped early", "Hestenes and Stiefel, 1952"),
+    "landweber": SolverInfo(_landweber, {}, "‖Ax − y‖², stopped early", "Landweber, 1951"),
+    "richardson_lucy": SolverInfo(
+        _richardson_lucy, {}, "KL(y, Ax) + λ TV(x), x ≥ 0, stopped early", "Richardson, 1972; Lucy, 1974"
+    ),
+    "denoise_bm3d": SolverInfo(
+        _denoise_bm3d, {"sigma": (1e-3, 0.3)}, "sparse groups of patches", "Dabov, Foi, Katkovnik and Egiazarian, 2007"
+    ),
+    "denoise_nlm": SolverInfo(
+        _denoise_nlm, {"strength": (1e-3, 1.0)}, "means of like pixels", "Buades, Coll and Morel, 2005"
     ),
     "denoise_tv": SolverInfo(_denoise_tv, {"weight": (1e-3, 1.0)}, "½‖x − y‖² + λ TV(x)", "Beck and Teboulle, 2009"),
 }

@@ -1,14 +1,24 @@
 """Priors `g(L x)`: each has a value, the proximal map of `g`, and its analysis operator `L`."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mtjax.physics.operator import Identity, Operator, Pixels, Shape, Spectrum, check_choice, columns
+from mtjax.physics.operator import (
+    Identity,
+    Operator,
+    Pixels,
+    Shape,
+    Spectrum,
+    check_choice,
+    columns,
+    squared_magnitude,
+    total,
+)
 from mtjax.pytree import pytree, static
-from mtjax.solvers.proximal import per_example, shrink, shrink_together
+from mtjax.solvers.proximal import length, per_example, shrink, shrink_amount, shrink_together
 from mtjax.typing import Array, Inexact
 
 
@@ -109,15 +119,18 @@ class TotalVariation(Prior):
     `isotropic` takes the Euclidean length of (down, right) at each pixel, otherwise the sum of magnitudes.
     `boundary` is that of the differences: "circular" is what the fast Fourier forms of `admm` need; "reflect" counts
     no jump across the border, as `skimage.restoration.denoise_tv_chambolle` does.
-    `weight` is a number or one for each example.
+    `huber` > 0 makes lengths r below it count as `r² / (2 huber)`, longer ones as `r − huber / 2`: slopes instead of
+    stairs. It and `weight` are numbers, or one for each example.
     """
 
     weight: Any = 1e-3
     isotropic: bool = static(default=True)
     boundary: str = static(default="circular")
+    huber: Any = 0.0
 
     def __post_init__(self):
         object.__setattr__(self, "weight", 1.0 * jnp.asarray(self.weight))
+        object.__setattr__(self, "huber", 1.0 * jnp.asarray(self.huber))
         check_choice("boundary", self.boundary, ("circular", "reflect"))
 
     @property
@@ -127,14 +140,67 @@ class TotalVariation(Prior):
 
     def value(self, x: Pixels, /) -> Inexact[Array, "..."]:
         """The weighted total variation of each example."""
-        down, right = self.analysis(x)
-        size = jnp.sqrt(down**2 + right**2) if self.isotropic else jnp.abs(down) + jnp.abs(right)
-        return self.weight.astype(x.dtype) * jnp.sum(size, (-3, -2, -1))
+        down, right = (squared_magnitude(part) for part in self.analysis(x))
+        huber = per_example(self.huber, x)
+        sizes = [down + right] if self.isotropic else [down, right]
+        return weighted_sum(self.weight, total([_huber(squared, huber) for squared in sizes]))
 
     def prox(self, v: tuple[Pixels, Pixels], t: Any, /) -> tuple[Pixels, ...]:
-        """Shrinks the differences by `t · weight`."""
-        threshold = per_example(t, v[0]) * per_example(self.weight, v[0])
-        return shrink_together(v, threshold) if self.isotropic else tuple(shrink(part, threshold) for part in v)
+        """Shrinks the differences by `t · weight`; with `huber`, small ones by a factor."""
+        threshold, huber = per_example(t, v[0]) * per_example(self.weight, v[0]), per_example(self.huber, v[0])
+        if self.isotropic:
+            return shrink_together(v, threshold, huber)
+        return tuple(shrink(part, threshold, huber) for part in v)
+
+
+def _huber(squared: Inexact[Array, "..."], delta: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+    """Huber's function of a length, from its square."""
+    curved = squared / (2 * jnp.where(delta > 0, delta, 1))
+    return jnp.where(squared > delta * delta, length(squared) - delta / 2, curved)
+
+
+def weighted_sum(weight: Any, sizes: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+    """`weight · Σ sizes` of each example, `[*b]`, for sizes `[*b, h, w, c]` and a weight that may differ by example."""
+    return (per_example(weight, sizes) * jnp.sum(sizes, (-3, -2, -1), keepdims=True))[..., 0, 0, 0]
+
+
+@pytree
+class GroupL21(Prior):
+    """`weight · Σ ‖(L x) of a pixel‖`, the length being taken over its channels: they share their edges and zeros.
+
+    `transform`: None, `L` being the identity, or "gradient", the length being taken over both differences and all
+    channels: vectorial total variation (Bresson and Chan, 2008), with `boundary` as in `TotalVariation`.
+    `weight` is a number or one for each example.
+    """
+
+    weight: Any = 1e-3
+    transform: Literal["gradient"] | None = static(default=None)
+    boundary: Literal["circular", "reflect"] = static(default="circular")
+
+    def __post_init__(self):
+        object.__setattr__(self, "weight", 1.0 * jnp.asarray(self.weight))
+        if self.transform is not None:
+            check_choice("transform", self.transform, ("gradient",))
+        check_choice("boundary", self.boundary, ("circular", "reflect"))
+
+    @property
+    def analysis(self) -> Operator:
+        """Forward differences, or the identity."""
+        return Identity() if self.transform is None else Gradient(self.boundary)
+
+    def value(self, x: Pixels, /) -> Inexact[Array, "..."]:
+        """The weighted sum of lengths of each example."""
+        return weighted_sum(self.weight, length(self._squared(self.analysis(x))))
+
+    def prox(self, v: Any, t: Any, /) -> Any:
+        """Shrinks the vector of each pixel by `t · weight`."""
+        like = jax.tree.leaves(v)[0]
+        taken = shrink_amount(self._squared(v), per_example(t, like) * per_example(self.weight, like))
+        return jax.tree.map(lambda part: part - taken * part, v)
+
+    def _squared(self, v: Any) -> Inexact[Array, "..."]:
+        parts = [jnp.sum(squared_magnitude(part), -1, keepdims=True) for part in jax.tree.leaves(v)]
+        return total(parts)
 
 
 @pytree

@@ -25,19 +25,29 @@ def per_example(value: Any, like: Values | jax.ShapeDtypeStruct) -> Values:
     return value
 
 
-def shrink_amount(squared_norm: Values, threshold: Values) -> Values:
-    """`min(1, t / ‖v‖)` from `‖v‖²`: the share of `v` that the proximal map of `t‖·‖` takes away."""
-    return threshold * lax.rsqrt(jnp.maximum(squared_norm, jnp.maximum(threshold * threshold, _TINY)))
+def length(squared: Values) -> Values:
+    """The square root, whose gradient is taken to be 0 at 0."""
+    positive = squared > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), 0)
 
 
-def shrink(v: Values, threshold: Values) -> Values:
-    """Soft thresholding: `argmin_z t‖z‖₁ + ½‖z − v‖²`."""
-    return v - shrink_amount(squared_magnitude(v), threshold) * v
+def shrink_amount(squared_norm: Values, threshold: Values, huber: Any = 0.0) -> Values:
+    """`min(1, t / ‖v‖)` from `‖v‖²`: the share of `v` that the proximal map of `t‖·‖` takes away.
+
+    With `huber` δ, of `t h(‖·‖)` for Huber's function, `h(r) = r²/(2δ)` up to δ and `r − δ/2` beyond.
+    """
+    reach = threshold + huber
+    return threshold * lax.rsqrt(jnp.maximum(squared_norm, jnp.maximum(reach * reach, _TINY)))
 
 
-def shrink_together(v: tuple[Values, ...], threshold: Values) -> tuple[Values, ...]:
+def shrink(v: Values, threshold: Values, huber: Any = 0.0) -> Values:
+    """Soft thresholding: `argmin_z t‖z‖₁ + ½‖z − v‖²`; with `huber`, of Huber's function of each `|z|`."""
+    return v - shrink_amount(squared_magnitude(v), threshold, huber) * v
+
+
+def shrink_together(v: tuple[Values, ...], threshold: Values, huber: Any = 0.0) -> tuple[Values, ...]:
     """Group soft thresholding of vectors whose components are the parts of `v`: `argmin_z t‖z‖₂,₁ + ½‖z − v‖²`."""
-    amount = shrink_amount(total([squared_magnitude(part) for part in v]), threshold)
+    amount = shrink_amount(total([squared_magnitude(part) for part in v]), threshold, huber)
     return tuple(part - amount * part for part in v)
 
 
