@@ -176,7 +176,7 @@ def _radon(keys: Keys, shape: Shape, /, *, angles: int = 60, detectors: int | No
     """Projections from `angles` directions, evenly spread over a half turn."""
     if angles < 1:
         raise ValueError(f"angles={angles} is no number of directions; expected at least 1")
-    return Radon(jnp.arange(angles) * (180.0 / angles), shape[:2], detectors)
+    return Radon(jnp.arange(angles) * (180.0 / angles), (shape[0], shape[1]), detectors)
 
 
 def _no_noise(keys: Keys, /) -> Noise:
