@@ -158,7 +158,7 @@ def _solve(plan: Plan, x: Values, damping: Any, gradient: Values, tolerance: flo
 def _descend(plan: Plan, x: Values, direction: Values, gradient: Values) -> tuple[Values, Values]:
     """`x + share · direction` for the largest share 1, ½, ¼, ... with enough descent (Armijo, 1966), or none at all.
 
-    Shares count as constants for gradients. Values that are not finite are passed on, for the caller to notice.
+    Shares count as constants for gradients. Where the objective is not finite the result is NaN, to be noticed.
     """
     fixed, here, along, slope = lax.stop_gradient((plan, x, direction, gradient))
     now, slope = _objective(fixed, here), dot(slope, along)
@@ -173,7 +173,8 @@ def _descend(plan: Plan, x: Values, direction: Values, gradient: Values) -> tupl
 
     whole = jnp.ones_like(now)
     share, done, _ = lax.while_loop(lambda c: jnp.any(~c[1]) & (c[2] < _HALVINGS), shorten, (whole, good(whole), 0))
-    return jnp.where(done, x + share * direction, x), jnp.where(done, share, 0)
+    new = jnp.where(done, x + share * direction, x)
+    return jnp.where(jnp.isfinite(now), new, jnp.nan), jnp.where(done, share, 0)
 
 
 def _linearized(operator: Operator, x: Values) -> Operator:

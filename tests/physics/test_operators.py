@@ -39,6 +39,7 @@ def operators(h, w, c):
         "sum": blur + mask,
         "stack": physics.Stack([blur, physics.Blur(kernel, "valid")]),
         "crop": physics.Crop(((1, 2), (0, 1))),
+        "fourier": physics.Fourier(RANDOM.uniform(size=(h, w)) < 0.5, real=True),
         "color-matrix": physics.ColorMatrix(normal(2, c)),
         "color-row": physics.ColorMatrix(normal(1, c)),
         "sensing": physics.MatrixSensing(normal(5, h * w), size=(h, w)),
