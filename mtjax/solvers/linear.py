@@ -45,10 +45,11 @@ def adjoint_spectrum(y: Any, operator: Operator, like: jax.ShapeDtypeStruct) -> 
     return fourier(operator.adjoint(y)) if transfer is None else transfer.conj() * fourier(y)
 
 
-def spectral_sum(values: Values, like: jax.ShapeDtypeStruct) -> Values:
+def spectral_sum(values: Values, like: Any) -> Values:
     """Sum over all frequencies and channels of values on the spectrum of `like`, `[*b, 1, 1, 1]`.
 
-    Of real images half the frequencies are stored; the others are their mirror images.
+    `like` is an image or its description. Of real images half the frequencies are stored; the others are their mirror
+    images.
     """
     height, width, channels = like.shape[-3:]
     count = columns(width, like.dtype)

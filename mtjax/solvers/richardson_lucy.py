@@ -188,14 +188,14 @@ def _prepared(operator: Operator, like: jax.ShapeDtypeStruct) -> Operator:
     else:
         margins, size, origin = around, [n + sum(m) for n, m in zip(image, around, strict=True)], corner
     if operator.boundary not in ("circular", "valid"):
-        size = tuple(map(_fast_size, size))
+        size = tuple(map(fast_size, size))
     shape = (*like.shape[:-3], *size, like.shape[-1])
     spectrum: Any = replace(operator, boundary="circular").transfer(shape, like.dtype)
     mode = _PAD_MODES.get(operator.boundary, "constant")
     return _Prepared(spectrum, margins, mode, tuple(size), origin, image, observed)
 
 
-def _fast_size(n: int) -> int:
+def fast_size(n: int) -> int:
     """The next multiple of 4 without prime factors above 11."""
     size = -(-n // 4) * 4
     while True:

@@ -7,7 +7,7 @@ import pytest
 import skimage.restoration
 
 from mtjax import physics
-from mtjax.solvers.richardson_lucy import _fast_size, _prepared, richardson_lucy
+from mtjax.solvers.richardson_lucy import fast_size, _prepared, richardson_lucy
 
 RANDOM = np.random.default_rng(0)
 KERNEL = RANDOM.uniform(size=(5, 4))
@@ -77,7 +77,7 @@ def test_the_prepared_blur_is_the_blur(boundary):
 
 
 def test_grids_suit_ffts():
-    assert [_fast_size(n) for n in (1, 12, 13, 516, 524, 1025)] == [4, 12, 16, 528, 528, 1056]
+    assert [fast_size(n) for n in (1, 12, 13, 516, 524, 1025)] == [4, 12, 16, 528, 528, 1056]
 
 
 def test_scikit_images_iterations():
