@@ -9,7 +9,7 @@ from mtjax.physics.blur import BOUNDARIES, Blur, Crop
 from mtjax.physics.catalog import NOISES, OPERATORS
 from mtjax.physics.color import ColorMatrix, Mosaic
 from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
-from mtjax.physics.frames import Frames, join_frames, split_frames
+from mtjax.physics.frames import Frames, burst_operator, join_frames, split_frames
 from mtjax.physics.noise import (
     GaussianNoise,
     Noise,
@@ -35,7 +35,7 @@ __all__ = [
     "Downsample", "Fourier", "Frames", "Gamma", "GaussianNoise", "Identity", "Jacobian", "Jpeg", "Magnitude", "Mask",
     "MatrixSensing", "Mosaic", "NoNoise", "Noise", "NonlinearOperator", "Observation", "Observed", "Operator",
     "PoissonGaussianNoise", "PoissonNoise", "QuantizationNoise", "Radon", "SaltPepperNoise", "Scaled", "Shift",
-    "SpaceVaryingBlur", "SpeckleNoise", "Stack", "Sum", "Warp", "affine_flow", "bernoulli_matrix", "cartesian_mask",
-    "gaussian_matrix", "grid", "homography_flow", "join_frames", "kernels", "observe", "radial_mask", "resize",
-    "scale_homography", "shift_flow", "split_frames",
+    "SpaceVaryingBlur", "SpeckleNoise", "Stack", "Sum", "Warp", "affine_flow", "bernoulli_matrix", "burst_operator",
+    "cartesian_mask", "gaussian_matrix", "grid", "homography_flow", "join_frames", "kernels", "observe",
+    "radial_mask", "resize", "scale_homography", "shift_flow", "split_frames",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from mtjax.physics import kernels
 from mtjax.physics.blur import Blur
 from mtjax.physics.color import ColorMatrix, Mosaic
 from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
+from mtjax.physics.frames import burst_operator
 from mtjax.physics.noise import (
     GaussianNoise,
     Noise,
@@ -31,6 +32,7 @@ from mtjax.physics.sampling import Downsample, Mask
 from mtjax.physics.sensing import MatrixSensing, bernoulli_matrix, gaussian_matrix
 from mtjax.physics.tomography import Radon
 from mtjax.physics.varying import SpaceVaryingBlur
+from mtjax.physics.warp import Shift, Warp
 from mtjax.typing import Array, Float, Keys
 
 Shape = tuple[int, ...]
@@ -179,6 +181,45 @@ def _radon(keys: Keys, shape: Shape, /, *, angles: int = 60, detectors: int | No
     return Radon(jnp.arange(angles) * (180.0 / angles), (shape[0], shape[1]), detectors)
 
 
+def _shift(keys: Keys, shape: Shape, /, *, radius: float | int = 4.0) -> Operator:
+    """Each example is moved by up to `radius` pixels down or up, right or left."""
+    return Shift(_offsets(keys, radius, 1)[:, 0])
+
+
+def _warp(keys: Keys, shape: Shape, /, *, strength: float | int = 2.0, cells: int = 4) -> Operator:
+    """A smooth flow for each example, of `strength` pixels (standard deviation), about `cells` swirls to a side."""
+    if cells < 1:
+        raise ValueError(f"cells={cells} is no flow; expected at least 1")
+    coarse = jax.vmap(lambda key: jax.random.normal(key, (cells, cells, 2)))(keys)
+    return Warp(strength * jax.image.resize(coarse, (len(keys), *shape[:2], 2), "cubic"))
+
+
+def _burst(
+    keys: Keys,
+    shape: Shape,
+    /,
+    *,
+    frames: int = 8,
+    factor: int = 2,
+    std: float | int | None = None,
+    radius: float | int = 2.0,
+) -> Operator:
+    """`frames` images, moved by up to `radius` of their pixels (the first by none), as channels of one observation.
+
+    Each is blurred by a Gaussian of `std` fine pixels (default: 0.4 · `factor`, about a sensor's), and decimated.
+    """
+    if frames < 1:
+        raise ValueError(f"frames={frames} is no burst; expected at least 1")
+    offsets = _offsets(keys, radius, frames).at[:, 0].set(0)
+    return burst_operator(offsets, factor, kernels.gaussian(0.4 * factor if std is None else std))
+
+
+def _offsets(keys: Keys, radius: float | int, count: int) -> Float[Array, "B K 2"]:
+    if radius < 0:
+        raise ValueError(f"radius={radius} is negative; expected a number of pixels")
+    return jax.vmap(lambda key: jax.random.uniform(key, (count, 2), minval=-radius, maxval=radius))(keys)
+
+
 def _no_noise(keys: Keys, /) -> Noise:
     """None."""
     return NoNoise()
@@ -248,6 +289,9 @@ OPERATORS: dict[str, Callable[..., Operator]] = {
     "color_matrix": _color_matrix,
     "matrix_sensing": _matrix_sensing,
     "varying_blur": _varying_blur,
+    "shift": _shift,
+    "warp": _warp,
+    "burst": _burst,
 }
 NOISES: dict[str, Callable[..., Any]] = {
     "none": _no_noise,

@@ -6,6 +6,7 @@
 
 from mtjax.solvers.admm import admm
 from mtjax.solvers.back_projection import iterative_back_projection
+from mtjax.solvers.blind import BlindSolution, blind_deconvolution
 from mtjax.solvers.catalog import PRIORS, SOLVERS, SolverInfo, make
 from mtjax.solvers.constraints import Box, NonNegative, Simplex
 from mtjax.solvers.data_terms import L1, L2, DataTerm, Huber, L2Ball, Poisson, WeightedL2
@@ -17,7 +18,7 @@ from mtjax.solvers.interpolate import bicubic, lanczos
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
 from mtjax.solvers.linearized_admm import linearized_admm
 from mtjax.solvers.low_rank import NuclearNorm
-from mtjax.solvers.multiframe import burst_operator, multiframe_tv, windows
+from mtjax.solvers.multiframe import multiframe_tv, windows
 from mtjax.solvers.multiframe_nlm import multiframe_nlm
 from mtjax.solvers.nonlinear import gauss_newton, gradient_descent
 from mtjax.solvers.normal import data_prox
@@ -37,12 +38,13 @@ from mtjax.solvers.unsupervised_wiener import UnsupervisedSolution, unsupervised
 from mtjax.solvers.wiener import wiener
 
 __all__ = [
-    "L1", "L2", "PRIORS", "SOLVERS", "TGV", "Box", "DataTerm", "Denoiser", "GroupL21", "Huber", "L2Ball", "NonNegative",
-    "NuclearNorm", "Poisson", "Prior", "Registration", "Simplex", "Solution", "SolverInfo", "Status", "TotalVariation",
-    "UnsupervisedSolution", "WeightedL2", "admm", "best_weight", "bicubic", "burst_operator", "conjugate_gradient",
-    "data_prox", "davis_yin", "degrees_of_freedom", "denoise_bm3d", "denoise_nlm", "denoise_tv", "discrepancy",
-    "douglas_rachford", "dpir_schedule", "filtered_back_projection", "fista", "gauss_newton", "gcv", "gradient_descent",
-    "grid_search", "hqs", "ista", "iterative_back_projection", "lanczos", "landweber", "linearized_admm", "make",
-    "multiframe_nlm", "multiframe_tv", "pdhg", "phase_correlation", "pocs", "pseudo_inverse", "red", "register",
-    "richardson_lucy", "shift_and_add", "status_name", "sure", "tikhonov", "unsupervised_wiener", "wiener", "windows",
+    "L1", "L2", "PRIORS", "SOLVERS", "TGV", "BlindSolution", "Box", "DataTerm", "Denoiser", "GroupL21", "Huber",
+    "L2Ball", "NonNegative", "NuclearNorm", "Poisson", "Prior", "Registration", "Simplex", "Solution", "SolverInfo",
+    "Status", "TotalVariation", "UnsupervisedSolution", "WeightedL2", "admm", "best_weight", "bicubic",
+    "blind_deconvolution", "conjugate_gradient", "data_prox", "davis_yin", "degrees_of_freedom", "denoise_bm3d",
+    "denoise_nlm", "denoise_tv", "discrepancy", "douglas_rachford", "dpir_schedule", "filtered_back_projection",
+    "fista", "gauss_newton", "gcv", "gradient_descent", "grid_search", "hqs", "ista", "iterative_back_projection",
+    "lanczos", "landweber", "linearized_admm", "make", "multiframe_nlm", "multiframe_tv", "pdhg", "phase_correlation",
+    "pocs", "pseudo_inverse", "red", "register", "richardson_lucy", "shift_and_add", "status_name", "sure", "tikhonov",
+    "unsupervised_wiener", "wiener", "windows",
 ]  # fmt: skip

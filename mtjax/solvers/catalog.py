@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from mtjax.physics.blur import Blur
 from mtjax.physics.operator import Identity, Operator
 from mtjax.physics.tomography import Radon
 from mtjax.registry import accepted, lookup
 from mtjax.solvers.admm import admm
+from mtjax.solvers.back_projection import iterative_back_projection
+from mtjax.solvers.blind import blind_deconvolution
 from mtjax.solvers.constraints import Box, NonNegative, Simplex
 from mtjax.solvers.data_terms import L1, L2, DataTerm, Huber, Poisson
 from mtjax.solvers.denoise import denoise_bm3d, denoise_nlm, denoise_tv
@@ -22,6 +25,9 @@ from mtjax.solvers.interpolate import bicubic, lanczos
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
 from mtjax.solvers.linearized_admm import linearized_admm
 from mtjax.solvers.low_rank import NuclearNorm
+from mtjax.solvers.multiframe import multiframe_tv
+from mtjax.solvers.nonlinear import gauss_newton, gradient_descent
+from mtjax.solvers.pocs import pocs
 from mtjax.solvers.primal_dual import pdhg
 from mtjax.solvers.priors import Gradient, GroupL21, Prior, TotalVariation
 from mtjax.solvers.proximal_gradient import davis_yin, fista, ista
@@ -177,6 +183,18 @@ def _landweber(y: Any, operator: Operator, init: Any = None, /, *, step: Any = N
     return landweber(y, operator, step, iterations=iterations, init=init)
 
 
+def _gauss_newton(
+    y: Any, operator: Operator, init: Any = None, /, *, weight: Any = 0.0, iterations: int = 20
+) -> Solution:
+    return gauss_newton(y, operator, weight, iterations=iterations, init=init)
+
+
+def _gradient_descent(
+    y: Any, operator: Operator, init: Any = None, /, *, weight: Any = 0.0, iterations: int = 100
+) -> Solution:
+    return gradient_descent(y, operator, weight, iterations=iterations, init=init)
+
+
 def _richardson_lucy(
     y: Any,
     operator: Operator,
@@ -189,6 +207,39 @@ def _richardson_lucy(
     iterations: int = 30,
 ) -> Solution:
     return richardson_lucy(y, operator, tv_weight, accelerate, background, iterations=iterations, init=init)
+
+
+def _iterative_back_projection(y: Any, operator: Operator, /, *, step: Any = None, iterations: int = 20) -> Solution:
+    return iterative_back_projection(y, operator, step, iterations)
+
+
+def _pocs(y: Any, operator: Operator, /, *, radius: Any = 1e-2, iterations: int = 50) -> Solution:
+    return pocs(y, operator, radius, Box(), iterations)
+
+
+def _multiframe_tv(
+    y: Any,
+    operator: Operator,
+    /,
+    *,
+    weight: Any = 2e-3,
+    data: Literal["l2", "l1"] = "l2",
+    rho: Any = 2e-2,
+    iterations: int = 100,
+) -> Solution:
+    return multiframe_tv(y, operator, weight, rho, iterations, data=None if data == "l2" else L1())
+
+
+def _blind_deconvolution(
+    y: Any, operator: Operator, /, *, kernel_size: int = 21, tv_weight: Any = 1e-3, iterations: int = 5
+) -> Solution:
+    """Of `operator` only its kind is used: the blur's kernel is found from `y`."""
+    if not isinstance(operator, Blur) or operator.boundary == "valid":
+        name = type(operator).__name__
+        raise ValueError(
+            f"solver 'blind_deconvolution' is for operator 'blur' that keeps the size, not {name}; try 'admm'"
+        )
+    return blind_deconvolution(y, kernel_size, tv_weight=tv_weight, iterations=iterations)
 
 
 def _denoise_tv(y: Any, operator: Operator, /, *, weight: Any = 0.1, iterations: int = 100) -> Solution:
@@ -246,14 +297,33 @@ SOLVERS: dict[str, SolverInfo] = {
     "pseudo_inverse": SolverInfo(_pseudo_inverse, {}, "‖Ax − y‖², least ‖x‖", "Penrose, 1956"),
     "conjugate_gradient": SolverInfo(_conjugate_gradient, {}, "‖Ax − y‖², stopped early", "Hestenes and Stiefel, 1952"),
     "landweber": SolverInfo(_landweber, {}, "‖Ax − y‖², stopped early", "Landweber, 1951"),
+    "gauss_newton": SolverInfo(
+        _gauss_newton, {"weight": (1e-6, 1.0)}, "½‖F(x) − y‖² + ½λ‖x‖², F not linear too", "Levenberg, 1944"
+    ),
+    "gradient_descent": SolverInfo(
+        _gradient_descent,
+        {"weight": (1e-6, 1.0)},
+        "½‖F(x) − y‖² + ½λ‖x‖², F not linear too",
+        "Barzilai and Borwein, 1988",
+    ),
     "richardson_lucy": SolverInfo(
         _richardson_lucy, {}, "KL(y, Ax) + λ TV(x), x ≥ 0, stopped early", "Richardson, 1972; Lucy, 1974"
+    ),
+    "iterative_back_projection": SolverInfo(
+        _iterative_back_projection, {}, "A x = y, one frame or a burst, stopped early", "Irani and Peleg, 1991"
+    ),
+    "pocs": SolverInfo(_pocs, {"radius": (1e-4, 1e-1)}, "|Ax − y| ≤ radius, 0 ≤ x ≤ 1", "Stark and Oskoui, 1989"),
+    "multiframe_tv": SolverInfo(
+        _multiframe_tv, {"weight": (1e-5, 1e-1)}, "Σ φ(Aₖx; yₖ) + λ TV(x), a burst", "Farsiu et al., 2004"
     ),
     "denoise_bm3d": SolverInfo(
         _denoise_bm3d, {"sigma": (1e-3, 0.3)}, "sparse groups of patches", "Dabov, Foi, Katkovnik and Egiazarian, 2007"
     ),
     "denoise_nlm": SolverInfo(
         _denoise_nlm, {"strength": (1e-3, 1.0)}, "means of like pixels", "Buades, Coll and Morel, 2005"
+    ),
+    "blind_deconvolution": SolverInfo(
+        _blind_deconvolution, {}, "‖k * x − y‖², k and x unknown", "Xu, Zheng and Jia, 2013; Cho and Lee, 2009"
     ),
     "denoise_tv": SolverInfo(_denoise_tv, {"weight": (1e-3, 1.0)}, "½‖x − y‖² + λ TV(x)", "Beck and Teboulle, 2009"),
 }

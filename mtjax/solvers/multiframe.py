@@ -14,11 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtjax.physics.blur import Crop
-from mtjax.physics.frames import Frames
 from mtjax.physics.operator import Operator
-from mtjax.physics.sampling import Downsample
-from mtjax.physics.warp import Shift
 from mtjax.pytree import pytree
 from mtjax.solvers.admm import admm
 from mtjax.solvers.aliased import AliasedInverse, aliased_inverse
@@ -31,24 +27,6 @@ from mtjax.solvers.solution import Solution, as_images, image_like
 from mtjax.typing import Array, Float, Inexact
 
 Values = Inexact[Array, "..."]
-
-
-def burst_operator(offsets: Any, factor: int, kernel: Any = None, margin: int = 0) -> Frames:
-    """The operator that makes a burst `[..., h, w, K·C]` (see `join_frames`) of an image with `factor` finer pixels.
-
-    `offsets` `[..., K, 2]` (down, right) in pixels of the frames, as `register` gives them; `kernel` blurs, in fine
-    pixels: a box of `factor` pixels for a sensor without gaps and a perfect lens, more in practice. Shifts are
-    circular. With a `margin`, in pixels of the frames, the image has that much of a border which frames see only in
-    part or through the blur, so that nothing wraps around into the rest of it; solvers then take longer.
-    """
-    offsets = 1.0 * jnp.asarray(offsets)
-    if offsets.ndim < 2 or offsets.shape[-1] != 2:
-        raise ValueError(f"offsets has shape {offsets.shape}; expected [..., K, 2], one (down, right) per frame")
-    if margin < 0:
-        raise ValueError(f"margin={margin} is negative; expected a number of pixels")
-    observe = Downsample(factor, kernel) @ Shift(factor * offsets)
-    borders = ((margin, margin), (margin, margin))
-    return Frames(Crop(borders) @ observe if margin else observe, offsets.shape[-2])
 
 
 def windows(video: Any, radius: int) -> Float[Array, "T K h w C"]:

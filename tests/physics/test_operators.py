@@ -46,6 +46,14 @@ def operators(h, w, c):
         "varying-reflect": physics.SpaceVaryingBlur(normal(3, *kernel.shape), normal(3, h, w)),
         "varying-valid": physics.SpaceVaryingBlur.from_grid(normal(2, 3, 4, 3), (h, w), "valid"),
     }
+    found |= {
+        "shift": physics.Shift(normal(2)),
+        "shift-examples": physics.Shift(normal(2, 2)),
+        "warp": physics.Warp(normal(h, w, 2)),
+        "warp-examples": physics.Warp(normal(2, h, w, 2), boundary="reflect"),
+        "frames": physics.Frames(blur @ physics.Shift(normal(3, 2)), 3),
+        "frames-examples": physics.Frames(blur @ physics.Shift(normal(2, 3, 2)), 3),
+    }
     if even:
         found |= {"downsample": physics.Downsample(2), "downsample-blur": physics.Downsample(2, kernel)}
         found |= {"bicubic": physics.Bicubic(2), "sensing-patches": physics.MatrixSensing(normal(3, 4), 2)}
