@@ -112,7 +112,7 @@ class L1(DataTerm):
 
     def prox(self, v: Any, t: Any, y: Any, /) -> Any:
         """Soft thresholding about `y`."""
-        return jax.tree.map(lambda a, b: b + shrink(a - b, t), v, y)
+        return jax.tree.map(lambda a, b: b + shrink(a - b, per_example(t, a)), v, y)
 
 
 @pytree

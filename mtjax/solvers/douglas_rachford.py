@@ -16,7 +16,7 @@ from mtjax.solvers.priors import Prior
 from mtjax.solvers.problem import Problem, initial_image, pose, warm
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution
-from mtjax.solvers.splitting import DATA, Parts, Plan, Term, analyze, fidelity, plan_of_terms, solve_x
+from mtjax.solvers.splitting import Parts, Plan, Term, analyze, fidelity, plan_of_terms, solve_x
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -77,7 +77,7 @@ def douglas_rachford(
     penalty = per_example(default_penalty(problem) if rho is None else rho, problem.like)
     priors = [Term(each.analysis, each, penalty) for each in problem.priors]
     image = Term(Identity(), _Constraint(problem), penalty)
-    plan = plan_of_terms(problem, (image, fidelity(problem, DATA * penalty), *priors))
+    plan = plan_of_terms(problem, (image, fidelity(problem, penalty), *priors))
     graph = _Graph(plan, per_example(relaxation, problem.like))
     state = warm(init, initial_state(plan, init))
     settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}

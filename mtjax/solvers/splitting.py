@@ -109,10 +109,10 @@ def make_plan(problem: Problem, rho: Values) -> Plan:
 
 
 def fidelity(problem: Problem, rho: Values) -> Term:
-    """The data term as one of `z = A x`."""
+    """The data term as one of `z = A x`; `rho` is the priors' penalty."""
     operator, like = problem.operator, problem.like
     transfer = None if isinstance(operator, Identity) else operator.transfer(like.shape, like.dtype)
-    return Term(operator, Fidelity(problem.data, problem.y), rho, transfer)
+    return Term(operator, Fidelity(problem.data, problem.y), DATA * rho, transfer)
 
 
 def plan_of_terms(problem: Problem, terms: tuple[Term, ...]) -> Plan:
