@@ -7,7 +7,7 @@ import pytest
 import skimage.restoration
 
 from mtjax import physics
-from mtjax.solvers.richardson_lucy import fast_size, _prepared, richardson_lucy
+from mtjax.solvers.richardson_lucy import _prepared, fast_size, richardson_lucy
 
 RANDOM = np.random.default_rng(0)
 KERNEL = RANDOM.uniform(size=(5, 4))
