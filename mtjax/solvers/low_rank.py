@@ -25,7 +25,7 @@ class Patches(Operator):
     size: int = static()
     stride: int = static()
 
-    def __call__(self, x: Pixels, /) -> Pixels:
+    def __call__(self, x: Pixels, /) -> Values:
         """The patches: down, right and channel are joined, in this order, in the last axis."""
         s, n = self.stride, self.size // self.stride
         *batch, height, width, channels = x.shape

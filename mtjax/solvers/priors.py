@@ -1,6 +1,6 @@
 """Priors `g(L x)`: each has a value, the proximal map of `g`, and its analysis operator `L`."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -174,8 +174,8 @@ class GroupL21(Prior):
     """
 
     weight: Any = 1e-3
-    transform: Literal["gradient"] | None = static(default=None)
-    boundary: Literal["circular", "reflect"] = static(default="circular")
+    transform: str | None = static(default=None)
+    boundary: str = static(default="circular")
 
     def __post_init__(self):
         object.__setattr__(self, "weight", 1.0 * jnp.asarray(self.weight))

@@ -1,6 +1,6 @@
 """Total generalized variation: slopes cost nothing, only their changes do."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ class SlopeAnalysis(Operator):
 
     boundary: str = static(default="circular")
 
-    def __call__(self, x: Pixels, /) -> tuple[Pixels, ...]:
+    def __call__(self, x: Pixels, /) -> tuple[Values, ...]:
         """The five images."""
         image, down, right = jnp.split(x, 3, -1)
         steps = Gradient(self.boundary)(image)
@@ -37,7 +37,7 @@ class SlopeAnalysis(Operator):
             self._backward(down, -3), self._backward(right, -2), twist,
         )  # fmt: skip
 
-    def adjoint(self, y: tuple[Pixels, ...], /) -> Pixels:
+    def adjoint(self, y: tuple[Pixels, ...], /) -> Values:
         """The exact transpose."""
         like = jax.ShapeDtypeStruct(self.input_shape(jax.tree.map(jnp.shape, y)), y[0].dtype)
         (x,) = jax.linear_transpose(self.__call__, like)(jax.tree.map(jnp.conj, y))
@@ -94,7 +94,7 @@ class TGV(Prior):
 
     weight: Any = 1e-3
     ratio: Any = 2.0
-    boundary: Literal["circular", "reflect"] = static(default="circular")
+    boundary: str = static(default="circular")
 
     lift = 3
 
