@@ -12,7 +12,7 @@ def encoder_input(observed: Observed) -> Float[Array, "B H W C"]:
     The answer tells where there is data at all (0 where a mask has taken it), without naming the operator.
     """
     y = observed.y
-    white = jnp.ones((1, *observed.operator.input_shape(y.shape)[1:3], 1), y.dtype)
+    white = jnp.ones((1, *observed.operator.input_shape(y.shape)[1:]), y.dtype)
     answer = observed.operator(white).mean(-1, keepdims=True)
     maps = [jnp.broadcast_to(m, (*y.shape[:3], 1)).astype(y.dtype) for m in (answer, observed.noise_level)]
     return jnp.concatenate([y, *maps], -1)
@@ -23,6 +23,6 @@ def evidence(x: Float[Array, "B H W C"], observed: Observed) -> Float[Array, "B 
     is known.
     """
     operator = observed.operator
-    white = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    white = jnp.ones((1, *x.shape[1:]), x.dtype)
     known = jnp.broadcast_to(operator.normal(white).mean(-1, keepdims=True), (*x.shape[:3], 1))
     return jnp.concatenate([x, operator.adjoint(observed.y - operator(x)), known], -1)

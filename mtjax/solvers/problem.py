@@ -35,7 +35,7 @@ class Problem:
     def deliver(self, solution: Solution) -> Solution:
         """The solution without unknowns beside the image, in the form in which `y` came."""
         image = solution.image[..., : self.channels]
-        return replace(solution, image=image[..., 0] if self.plain else image)
+        return replace(solution, image=image[..., 0] if self.plain and self.channels == 1 else image)
 
     def objective(self, x: Values) -> Float[Array, "..."]:
         """The value of each example, `[*b]`; infinite outside the constraint."""

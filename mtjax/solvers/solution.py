@@ -88,7 +88,7 @@ def finish(
     """A `Solution` whose per-example fields have the batch axes of `image` `[..., H, W, C]`."""
     batch = image.shape[:-3]
     return Solution(
-        image=image[..., 0] if plain else image,
+        image=image[..., 0] if plain and image.shape[-1] == 1 else image,
         status=jnp.broadcast_to(jnp.asarray(status, jnp.int32), batch),
         iterations=jnp.broadcast_to(jnp.asarray(iterations, jnp.int32), batch),
         residual=jnp.broadcast_to(residual, batch),
