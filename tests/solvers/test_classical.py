@@ -33,7 +33,6 @@ def uniform(*shape):
 def operators():
     blur = physics.Blur(KERNEL)
     return {
-        "identity": physics.Identity(),
         "circular": blur,
         "reflect": physics.Blur(KERNEL, "reflect"),
         "mask": physics.Mask(MASK),
@@ -43,10 +42,16 @@ def operators():
     }
 
 
+@jax.jit
+def jacobian(operator, x):
+    return jax.jacobian(operator)(x)
+
+
 def dense(operator, shape=(8, 6, 1)):
     """The operator's matrix, the parts of a tuple below each other."""
     x = jnp.zeros(shape)
-    return np.concatenate([np.reshape(part, (-1, x.size)) for part in jax.tree.leaves(jax.jacobian(operator)(x))])
+    columns = jacobian(operator, x)
+    return np.concatenate([np.reshape(part, (-1, x.size)) for part in jax.tree.leaves(columns)])
 
 
 def flat(y):
@@ -58,7 +63,7 @@ def test_tikhonov_solves_the_normal_equations(name):
     operator = operators()[name]
     y, matrix = operator(uniform(8, 6, 1)), dense(operator)
     for analysis, part in ((None, np.eye(48)), (Gradient("reflect"), dense(Gradient("reflect")))):
-        found = tikhonov(y, operator, 0.03, analysis)
+        found = jax.jit(tikhonov)(y, operator, 0.03, analysis)
         expected = np.linalg.solve(matrix.T @ matrix + 0.03 * part.T @ part, matrix.T @ flat(y))
         np.testing.assert_allclose(np.ravel(found.image), expected, atol=1e-8)
         assert status_name(found.status) == "converged"
@@ -76,7 +81,7 @@ def test_pseudo_inverse_is_that_of_the_matrix(name):
     operator = operators()[name]
     y, matrix = jax.tree.map(lambda part: uniform(*part.shape), operator(jnp.zeros((8, 6, 1)))), dense(operator)
     cutoff = 1e-6
-    found = pseudo_inverse(y, operator, cutoff).image
+    found = jax.jit(pseudo_inverse, static_argnums=2)(y, operator, cutoff).image
     np.testing.assert_allclose(np.ravel(found), np.linalg.pinv(matrix, cutoff) @ flat(y), atol=1e-7)
 
 
@@ -96,7 +101,8 @@ def test_conjugate_gradient_is_least_squares(name):
     y = jax.tree.map(lambda part: part + 0.1 * uniform(*part.shape), y)
     expected = np.linalg.lstsq(matrix, flat(y), rcond=None)[0]
     for options in ({"iterations": 150}, {"tolerance": 1e-11}):
-        np.testing.assert_allclose(np.ravel(conjugate_gradient(y, operator, **options).image), expected, atol=1e-6)
+        found = jax.jit(lambda y, A, options=options: conjugate_gradient(y, A, **options))(y, operator)
+        np.testing.assert_allclose(np.ravel(found.image), expected, atol=1e-6)
 
 
 def test_conjugate_gradient_is_optimal_in_its_krylov_space():
@@ -154,25 +160,23 @@ def test_landweber_filters_singular_values():
         lambda y, A: tikhonov(y, A, 0.05),
         lambda y, A: conjugate_gradient(y, A, iterations=5),
         lambda y, A: conjugate_gradient(y, A, tolerance=1e-10),
-        lambda y, A: landweber(y, A, iterations=5),
     ],
-    ids=["tikhonov", "iterations", "tolerance", "landweber"],
+    ids=["tikhonov", "iterations", "tolerance"],
 )
 def test_batches_and_gradients(solve):
     operator = physics.Blur(np.array([[0.2, 1.0, 0.3]]), "reflect")
     y, weights, direction = uniform(3, 8, 6, 1), uniform(3, 8, 6, 1), uniform(3, 8, 6, 1)
 
-    @jax.jit
-    def loss(y):
-        return jnp.vdot(weights, solve(y, operator).image)
+    def loss(y, weights):
+        image = solve(y, operator).image
+        return jnp.vdot(weights, image), image
 
-    every = jax.jit(lambda y: solve(y, operator).image)(y)
-    single = jax.jit(jax.vmap(lambda y: solve(y, operator).image))(y)
-    np.testing.assert_allclose(every, single, atol=1e-8)
-    ends = [loss(y + sign * 1e-5 * direction) for sign in (1, -1)]
-    np.testing.assert_allclose(
-        jnp.vdot(jax.jit(jax.grad(loss))(y), direction), (ends[0] - ends[1]) / 2e-5, rtol=1e-5, atol=1e-7
-    )
+    both = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (_, images), slope = both(y, weights)
+    _, alone = jax.jit(jax.vmap(loss))(y, weights)
+    np.testing.assert_allclose(images, alone, atol=1e-8)
+    ends = [both(y + sign * 1e-5 * direction, weights)[0][0] for sign in (1, -1)]
+    np.testing.assert_allclose(jnp.vdot(slope, direction), (ends[0] - ends[1]) / 2e-5, rtol=1e-5, atol=1e-7)
 
 
 def observed(width, sigma=0.05):
@@ -204,9 +208,9 @@ def test_unsupervised_wiener_maximizes_the_marginal_likelihood():
 
     def likelihood(noise, prior):
         variance = ratio / prior + 1 / noise
-        return np.sum(np.log(variance) + power.ravel()[1:] / variance) + 0 * noise
+        return np.sum(np.log(variance) + power.ravel()[1:] / variance)
 
-    found = unsupervised_wiener(y, operator, tolerance=1e-9)
+    found = jax.jit(lambda y: unsupervised_wiener(y, operator, tolerance=1e-9))(y)
     best = float(found.noise_precision), float(found.prior_precision)
     least = likelihood(*best)
     for noise, prior in ((1.02, 1), (0.98, 1), (1, 1.1), (1, 0.9)):
