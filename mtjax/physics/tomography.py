@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mtjax.physics.operator import Measured, Operator, Pixels, Shape
+from mtjax.physics.operator import Measured, Operator, Pixels, Shape, Spectrum, columns
 from mtjax.pytree import pytree, static
 from mtjax.typing import Array, Float
 
@@ -75,6 +75,14 @@ class Radon(Operator):
             expected = f"[..., {len(self.angles)}, {self.detectors}, C]"
             raise ValueError(f"y has shape {tuple(y_shape)}; expected {expected}")
         return (*y_shape[:-3], *self.shape, y_shape[-1])
+
+    def approximate_gram(self, shape: Shape, dtype: Any) -> Spectrum:
+        """`A / (π |frequency|)`, that of evenly spread lines through an unbounded plane; bounded at frequency 0."""
+        height, width = shape[-3:-1]
+        real = jnp.finfo(dtype).dtype
+        down, right = jnp.fft.fftfreq(height, dtype=real), jnp.fft.fftfreq(width, dtype=real)[: columns(width, dtype)]
+        frequency = jnp.hypot(down[:, None], right[None, :])[..., None]
+        return len(self.angles) / (jnp.pi * jnp.maximum(frequency, 0.25 / (height * width) ** 0.5))
 
     def _apply(self, there: Any, x: Any) -> Any:
         """`there(radians, images)` of the channels of `x`, each an image of its own."""

@@ -11,6 +11,7 @@ from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree
 from mtjax.solvers.fixed_point import Update, run
 from mtjax.solvers.normal import conjugate_gradient
+from mtjax.solvers.problem import warm
 from mtjax.solvers.proximal import dot, per_example
 from mtjax.solvers.solution import Solution, as_images
 from mtjax.typing import Array, Inexact
@@ -37,17 +38,18 @@ def gauss_newton(
     iterations: int | None = None,
     tolerance: float | None = None,
     max_iterations: int = 100,
-    init: Values | None = None,
+    init: Any = None,
     trace: bool = False,
 ) -> Solution:
     """`argmin_x ½‖F(x) − y‖² + weight/2 ‖x‖²`, near `init`, by a damped Gauss-Newton method (Levenberg, 1944).
 
     Each step solves the linearized problem plus `damping/2 ‖step‖²` by conjugate gradients, to 1e-4, and is halved
     until the objective falls, so that this never grows; damping falls fourfold after whole steps and rises after
-    shortened ones. `weight` and `damping` are numbers, or one for each example. `init` is by default what
-    `operator.guess(y)` says; a complex one for a complex image. Give `iterations` (default 20; unrolled gradients) or
-    `tolerance` (each example stops by itself; implicit gradients); an example that finds no way down stays.
-    `residual` is the last relative change of the image. ValueError for shapes that do not fit.
+    shortened ones. `weight` and `damping` are numbers, or one for each example. `init` is an image (complex
+    if a complex one is looked for) or an earlier solution to go on from, by default `operator.guess(y)`. Give
+    `iterations` (default 20; unrolled gradients) or `tolerance` (each example stops by itself; implicit gradients); an
+    example that finds no way down stays. `residual` is the last relative change of the image. ValueError for shapes
+    that do not fit.
     """
     plan, start, plain = _prepare(y, operator, weight, init)
     damping = jnp.broadcast_to(per_example(damping, start), (*start.shape[:-3], 1, 1, 1))
@@ -56,7 +58,7 @@ def gauss_newton(
     else:
         update = _newton_until
     return run(
-        update, plan, (start, damping), plain, iterations=iterations, tolerance=tolerance,
+        update, plan, warm(init, (start, damping)), plain, iterations=iterations, tolerance=tolerance,
         max_iterations=max_iterations, trace=trace, objective=_objective_of_each, measured=_image,
     )  # fmt: skip
 
@@ -68,7 +70,7 @@ def gradient_descent(
     iterations: int | None = None,
     tolerance: float | None = None,
     max_iterations: int = 500,
-    init: Values | None = None,
+    init: Any = None,
     trace: bool = False,
 ) -> Solution:
     """`argmin_x ½‖F(x) − y‖² + weight/2 ‖x‖²`, near `init`, by steps along the gradient of each example.
@@ -84,8 +86,9 @@ def gradient_descent(
     curvature = dot(seen, seen) + plan.weight * dot(gradient, gradient)
     state = (start, gradient, dot(gradient, gradient) / jnp.maximum(curvature, _TINY))
     return run(
-        _gradient_update if tolerance is None else _gradient_until, plan, state, plain, iterations=iterations,
-        tolerance=tolerance, max_iterations=max_iterations, trace=trace, objective=_objective_of_each, measured=_image,
+        _gradient_update if tolerance is None else _gradient_until, plan, warm(init, state), plain,
+        iterations=iterations, tolerance=tolerance, max_iterations=max_iterations, trace=trace,
+        objective=_objective_of_each, measured=_image,
     )  # fmt: skip
 
 
@@ -94,7 +97,7 @@ def _prepare(y: Any, operator: Operator, weight: Any, init: Any) -> tuple[Plan, 
     if init is None:
         start = operator.guess(y) if isinstance(operator, NonlinearOperator) else operator.adjoint(y)
     else:
-        start = as_images(init)[0]
+        start = as_images(init.image if isinstance(init, Solution) else init)[0]
     shapes = jax.tree.map(jnp.shape, y)
     found = operator.output_shape(start.shape)
     if found != shapes:

@@ -11,6 +11,7 @@ import skimage.transform
 
 from mtjax import physics, solvers
 from mtjax.solvers.filtered_back_projection import FILTERS
+from mtjax.solvers.normal import circular_inverse, conjugate_gradient
 
 RANDOM = np.random.default_rng(0)
 ANGLES = np.array([0, 17, 45, 60, 90, 135, 171, 200, 300])
@@ -98,6 +99,24 @@ def test_angles_have_a_gradient():
     angles, step = jnp.array([20.0, 70.0]), jnp.array([1e-4, -2e-4])
     expected = (loss(angles + step)[0] - loss(angles - step)[0]) / 2
     np.testing.assert_allclose(jnp.vdot(loss(angles)[1], step), expected, rtol=1e-4)
+
+
+def test_its_nearest_convolution_is_a_good_preconditioner():
+    operator = physics.Radon(np.arange(0, 180, 12), (16, 20))
+    x = normal(16, 20, 1)
+
+    @jax.jit
+    def iterations(operator, x):
+        gram = operator.approximate_gram(x.shape, x.dtype)
+        solves = [
+            conjugate_gradient(lambda v: operator.normal(v) + 0.5 * v, x, None, circular_inverse(each, 0.5), 1e-8)
+            for each in (None, gram)
+        ]
+        return [solve[1] for solve in solves], [solve[0] for solve in solves]
+
+    (plain, preconditioned), images = iterations(operator, x)
+    np.testing.assert_allclose(*images, atol=1e-5)
+    assert preconditioned < 0.7 * plain
 
 
 def test_back_projection_keeps_the_values_of_a_disk():

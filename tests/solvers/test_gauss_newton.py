@@ -118,6 +118,18 @@ def test_examples_do_not_touch_each_other(method):
     assert jnp.abs(gradient).max() < 1e-6
 
 
+def test_it_goes_on_from_an_earlier_solution():
+    y = PIXELWISE(uniform(3, 4)[..., None])[..., 0]
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def descend(init, count):
+        return solvers.gradient_descent(y, PIXELWISE, WEIGHT, iterations=count, init=init)
+
+    whole, part = descend(None, 6), descend(None, 3)
+    np.testing.assert_allclose(descend(part, 3).image, whole.image, rtol=1e-12)
+    assert jnp.abs(part.image - whole.image).max() > 1e-6
+
+
 def test_bad_arguments_get_one_line():
     model = physics.Magnitude(physics.Fourier(np.ones((6, 6)), COILS))
     for wrong, message in (
