@@ -10,7 +10,16 @@ from mtjax.solvers.blind import BlindSolution, blind_deconvolution
 from mtjax.solvers.catalog import PRIORS, SOLVERS, SolverInfo, make
 from mtjax.solvers.constraints import Box, NonNegative, Simplex
 from mtjax.solvers.data_terms import L1, L2, DataTerm, Huber, L2Ball, Poisson, WeightedL2
-from mtjax.solvers.denoise import denoise_bm3d, denoise_nlm, denoise_tv
+from mtjax.solvers.denoise import (
+    denoise_bilateral,
+    denoise_bm3d,
+    denoise_diffusion,
+    denoise_median,
+    denoise_nlm,
+    denoise_tv,
+    denoise_wavelet,
+    estimate_noise,
+)
 from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
 from mtjax.solvers.half_quadratic import dpir_schedule, hqs
@@ -32,6 +41,7 @@ from mtjax.solvers.richardson_lucy import richardson_lucy
 from mtjax.solvers.selection import best_weight, degrees_of_freedom, discrepancy, gcv, sure
 from mtjax.solvers.shift_and_add import shift_and_add
 from mtjax.solvers.solution import Solution, Status, status_name
+from mtjax.solvers.sparsity import LpNorm, Wavelet
 from mtjax.solvers.tgv import TGV
 from mtjax.solvers.tuning import grid_search
 from mtjax.solvers.unsupervised_wiener import UnsupervisedSolution, unsupervised_wiener
@@ -39,10 +49,11 @@ from mtjax.solvers.wiener import wiener
 
 __all__ = [
     "L1", "L2", "PRIORS", "SOLVERS", "TGV", "BlindSolution", "Box", "DataTerm", "Denoiser", "GroupL21", "Huber",
-    "L2Ball", "NonNegative", "NuclearNorm", "Poisson", "Prior", "Registration", "Simplex", "Solution", "SolverInfo",
-    "Status", "TotalVariation", "UnsupervisedSolution", "WeightedL2", "admm", "best_weight", "bicubic",
-    "blind_deconvolution", "conjugate_gradient", "data_prox", "davis_yin", "degrees_of_freedom", "denoise_bm3d",
-    "denoise_nlm", "denoise_tv", "discrepancy", "douglas_rachford", "dpir_schedule", "filtered_back_projection",
+    "L2Ball", "LpNorm", "NonNegative", "NuclearNorm", "Poisson", "Prior", "Registration", "Simplex", "Solution",
+    "SolverInfo", "Status", "TotalVariation", "UnsupervisedSolution", "Wavelet", "WeightedL2", "admm", "best_weight",
+    "bicubic", "blind_deconvolution", "conjugate_gradient", "data_prox", "davis_yin", "degrees_of_freedom",
+    "denoise_bilateral", "denoise_bm3d", "denoise_diffusion", "denoise_median", "denoise_nlm", "denoise_tv",
+    "denoise_wavelet", "discrepancy", "douglas_rachford", "dpir_schedule", "estimate_noise", "filtered_back_projection",
     "fista", "gauss_newton", "gcv", "gradient_descent", "grid_search", "hqs", "ista", "iterative_back_projection",
     "lanczos", "landweber", "linearized_admm", "make", "multiframe_nlm", "multiframe_tv", "pdhg", "phase_correlation",
     "pocs", "pseudo_inverse", "red", "register", "richardson_lucy", "shift_and_add", "status_name", "sure", "tikhonov",

@@ -18,7 +18,15 @@ from mtjax.solvers.back_projection import iterative_back_projection
 from mtjax.solvers.blind import blind_deconvolution
 from mtjax.solvers.constraints import Box, NonNegative, Simplex
 from mtjax.solvers.data_terms import L1, L2, DataTerm, Huber, Poisson
-from mtjax.solvers.denoise import denoise_bm3d, denoise_nlm, denoise_tv
+from mtjax.solvers.denoise import (
+    denoise_bilateral,
+    denoise_bm3d,
+    denoise_diffusion,
+    denoise_median,
+    denoise_nlm,
+    denoise_tv,
+    denoise_wavelet,
+)
 from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
 from mtjax.solvers.interpolate import bicubic, lanczos
@@ -33,6 +41,7 @@ from mtjax.solvers.priors import Gradient, GroupL21, Prior, TotalVariation
 from mtjax.solvers.proximal_gradient import davis_yin, fista, ista
 from mtjax.solvers.richardson_lucy import richardson_lucy
 from mtjax.solvers.solution import Solution
+from mtjax.solvers.sparsity import LpNorm, Wavelet
 from mtjax.solvers.tgv import TGV
 from mtjax.solvers.unsupervised_wiener import unsupervised_wiener
 from mtjax.solvers.wiener import wiener
@@ -40,11 +49,13 @@ from mtjax.solvers.wiener import wiener
 PRIORS: dict[str, Callable[..., Prior]] = {
     "box": Box,
     "group_l21": GroupL21,
+    "lp": LpNorm,
     "nonnegative": NonNegative,
     "nuclear_norm": NuclearNorm,
     "simplex": Simplex,
     "tgv": TGV,
     "tv": TotalVariation,
+    "wavelet": Wavelet,
 }
 _DATA_TERMS: dict[str, Callable[[], DataTerm]] = {"l2": L2, "l1": L1, "huber": Huber, "poisson": Poisson}
 
@@ -261,6 +272,48 @@ def _denoise_bm3d(
     return denoise_bm3d(y, sigma, profile)
 
 
+def _denoise_wavelet(
+    y: Any,
+    operator: Operator,
+    /,
+    *,
+    sigma: Any = None,
+    method: Literal["bayes", "visu"] = "bayes",
+    threshold: Literal["soft", "hard"] = "soft",
+    wavelet: str = "sym4",
+    levels: int = 4,
+    shifts: int = 1,
+) -> Solution:
+    _only_noise("denoise_wavelet", operator)
+    return denoise_wavelet(y, sigma, method, threshold, wavelet, levels, shifts)
+
+
+def _denoise_bilateral(
+    y: Any, operator: Operator, /, *, sigma_color: Any = 0.25, sigma_spatial: float | int = 1.5, size: int | None = None
+) -> Solution:
+    _only_noise("denoise_bilateral", operator)
+    return denoise_bilateral(y, sigma_color, sigma_spatial, size)
+
+
+def _denoise_median(y: Any, operator: Operator, /, *, size: int = 3) -> Solution:
+    _only_noise("denoise_median", operator)
+    return denoise_median(y, size)
+
+
+def _denoise_diffusion(
+    y: Any,
+    operator: Operator,
+    /,
+    *,
+    iterations: int = 10,
+    kappa: Any = 0.1,
+    step: Any = 0.2,
+    function: Literal["exponential", "rational"] = "rational",
+) -> Solution:
+    _only_noise("denoise_diffusion", operator)
+    return denoise_diffusion(y, iterations, kappa, step, function)
+
+
 def _only_noise(kind: str, operator: Operator) -> None:
     if not isinstance(operator, Identity):
         raise ValueError(f"solver {kind!r} is for operator 'identity', not {type(operator).__name__}; try 'admm'")
@@ -324,6 +377,19 @@ SOLVERS: dict[str, SolverInfo] = {
     ),
     "blind_deconvolution": SolverInfo(
         _blind_deconvolution, {}, "‖k * x − y‖², k and x unknown", "Xu, Zheng and Jia, 2013; Cho and Lee, 2009"
+    ),
+    "denoise_wavelet": SolverInfo(
+        _denoise_wavelet,
+        {"sigma": (1e-3, 0.3)},
+        "thresholds of wavelet details",
+        "Chang, Yu and Vetterli, 2000; Donoho and Johnstone, 1994",
+    ),
+    "denoise_bilateral": SolverInfo(
+        _denoise_bilateral, {"sigma_color": (1e-2, 1.0)}, "means of near and like pixels", "Tomasi and Manduchi, 1998"
+    ),
+    "denoise_median": SolverInfo(_denoise_median, {}, "medians of windows", "Tukey, 1977"),
+    "denoise_diffusion": SolverInfo(
+        _denoise_diffusion, {"kappa": (1e-2, 1.0)}, "anisotropic diffusion", "Perona and Malik, 1990"
     ),
     "denoise_tv": SolverInfo(_denoise_tv, {"weight": (1e-3, 1.0)}, "½‖x − y‖² + λ TV(x)", "Beck and Teboulle, 2009"),
 }
