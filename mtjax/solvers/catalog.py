@@ -29,6 +29,7 @@ from mtjax.solvers.denoise import (
 )
 from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
+from mtjax.solvers.half_quadratic import hqs
 from mtjax.solvers.interpolate import bicubic, lanczos
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
 from mtjax.solvers.linearized_admm import linearized_admm
@@ -253,6 +254,12 @@ def _blind_deconvolution(
     return blind_deconvolution(y, kernel_size, tv_weight=tv_weight, iterations=iterations)
 
 
+def _hyper_laplacian(y: Any, operator: Operator, /, *, weight: Any = 5e-4, iterations: int = 6) -> Solution:
+    """With the schedule of its source, where `1 / weight` is called λ and `rho / weight` is β, from 1 on."""
+    prior = LpNorm(weight, 2 / 3, "gradient")
+    return hqs(y, operator, prior, rho=weight, growth=8**0.5, iterations=iterations)
+
+
 def _denoise_tv(y: Any, operator: Operator, /, *, weight: Any = 0.1, iterations: int = 100) -> Solution:
     _only_noise("denoise_tv", operator)
     return denoise_tv(y, weight, iterations)
@@ -390,6 +397,9 @@ SOLVERS: dict[str, SolverInfo] = {
     "denoise_median": SolverInfo(_denoise_median, {}, "medians of windows", "Tukey, 1977"),
     "denoise_diffusion": SolverInfo(
         _denoise_diffusion, {"kappa": (1e-2, 1.0)}, "anisotropic diffusion", "Perona and Malik, 1990"
+    ),
+    "hyper_laplacian": SolverInfo(
+        _hyper_laplacian, {"weight": (1e-5, 1e-1)}, "½‖Ax − y‖² + λ Σ |∇x|^⅔", "Krishnan and Fergus, 2009"
     ),
     "denoise_tv": SolverInfo(_denoise_tv, {"weight": (1e-3, 1.0)}, "½‖x − y‖² + λ TV(x)", "Beck and Teboulle, 2009"),
 }

@@ -8,7 +8,7 @@ import skimage.data
 import skimage.restoration
 
 from mtjax import physics
-from mtjax.solvers import Solution, status_name
+from mtjax.solvers import Solution, make, status_name
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
 from mtjax.solvers.priors import Gradient, Prior
 from mtjax.solvers.unsupervised_wiener import unsupervised_wiener
@@ -238,3 +238,15 @@ def test_bad_arguments_get_one_line(wrong, message):
     with pytest.raises(ValueError, match=message) as caught:
         wrong(uniform(8, 6), physics.Identity())
     assert "\n" not in str(caught.value)
+
+
+def test_hyper_laplacian_beats_every_linear_estimate():
+    x = jnp.asarray(skimage.data.camera()[20:212, 140:332].reshape(96, 2, 96, 2, 1).mean((1, 3)) / 255)
+    operator = physics.Blur(physics.kernels.disk(2.5))
+    y = operator(x) + 0.01 * jnp.asarray(RANDOM.standard_normal(x.shape))
+    solve, _ = make({"kind": "hyper_laplacian"})
+    sparse = jnp.mean((jax.jit(solve)(y, operator).image - x) ** 2)
+    linear = jax.vmap(lambda w: jnp.mean((tikhonov(y, operator, w, Gradient()).image - x) ** 2))(
+        jnp.logspace(-4, -1, 13)
+    )
+    assert sparse < 0.6 * linear.min()
