@@ -38,6 +38,8 @@ class Box(Constraint):
     def __post_init__(self):
         if isinstance(self.low, int | float) and isinstance(self.high, int | float) and self.low > self.high:
             raise ValueError(f"low={self.low} is above high={self.high}; expected low <= high")
+        object.__setattr__(self, "low", 1.0 * jnp.asarray(self.low))
+        object.__setattr__(self, "high", 1.0 * jnp.asarray(self.high))
 
     def prox(self, v: Pixels, t: Any, /) -> Pixels:
         """Clips."""
@@ -60,6 +62,9 @@ class Simplex(Constraint):
     """The channels of each pixel are not negative and sum to `total` > 0 (abundances, memberships, probabilities)."""
 
     total: Any = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "total", 1.0 * jnp.asarray(self.total))
 
     def prox(self, v: Pixels, t: Any, /) -> Pixels:
         """Takes the same amount from all channels that stay positive, found by sorting (Held, Wolfe, Crowder, 1974)."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from mtjax.physics.operator import Operator
@@ -158,7 +159,7 @@ def three_operators(plan: _Plan, state: State) -> tuple[State, Values]:
 
 
 def _plan(problem: Problem, step: Any, inner: int, relaxation: Any = 1.0) -> _Plan:
-    data = problem.data
+    data = jax.tree.map(jnp.asarray, problem.data)
     if data.curvature is None:
         raise ValueError(f"data={type(data).__name__} has no gradient; use pdhg, admm or douglas_rachford")
     if step is None:
