@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from mtjax.physics.operator import Operator
 from mtjax.solvers.data_terms import DataTerm
@@ -54,8 +53,7 @@ def admm(
     problem = pose(y, operator, prior, data, constraint)
     if not problem.functions:
         raise ValueError("prior=[] leaves nothing to split; expected at least one prior or a constraint")
-    rho = lax.stop_gradient(problem.functions[0].penalty()) if rho is None else rho
-    plan = make_plan(problem, per_example(rho, problem.like))
+    plan = make_plan(problem, per_example(problem.penalty() if rho is None else rho, problem.like))
     state = initial_state(plan, initial_image(problem, init))
     settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
     settings |= {"trace": trace, "objective": objective}
@@ -69,8 +67,8 @@ def admm(
     )
 
 
-def objective(plan: Plan, x: Values) -> Values:
-    """What is minimized, of each example."""
+def objective(plan: Any, x: Values) -> Values:
+    """What is minimized, of each example; `plan` is anything with a `problem`."""
     return plan.problem.objective(x)
 
 

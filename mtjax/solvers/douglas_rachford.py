@@ -11,7 +11,7 @@ from mtjax.solvers.admm import objective
 from mtjax.solvers.data_terms import DataTerm
 from mtjax.solvers.fixed_point import run
 from mtjax.solvers.interpolate import bicubic
-from mtjax.solvers.primal_dual import check_relaxation, default_penalty
+from mtjax.solvers.primal_dual import check_relaxation
 from mtjax.solvers.priors import Prior
 from mtjax.solvers.problem import Problem, initial_image, pose, warm
 from mtjax.solvers.proximal import per_example
@@ -74,7 +74,7 @@ def douglas_rachford(
     """
     problem = pose(y, operator, prior, data, constraint)
     check_relaxation(relaxation)
-    penalty = per_example(default_penalty(problem) if rho is None else rho, problem.like)
+    penalty = per_example(problem.penalty() if rho is None else rho, problem.like)
     priors = [Term(each.analysis, each, penalty) for each in problem.priors]
     image = Term(Identity(), _Constraint(problem), penalty)
     plan = plan_of_terms(problem, (image, fidelity(problem, penalty), *priors))

@@ -11,7 +11,7 @@ from mtjax.pytree import pytree
 from mtjax.solvers.admm import objective
 from mtjax.solvers.data_terms import DataTerm
 from mtjax.solvers.fixed_point import run
-from mtjax.solvers.primal_dual import State, default_penalty, dual_terms, initial_state, multipliers, norm
+from mtjax.solvers.primal_dual import State, dual_terms, initial_state, multipliers, norm
 from mtjax.solvers.priors import Prior
 from mtjax.solvers.problem import Problem, pose, warm
 from mtjax.solvers.proximal import per_example
@@ -53,7 +53,7 @@ def linearized_admm(
     Other arguments are as in `admm`, `residual` as in `pdhg`. ValueError likewise.
     """
     problem = pose(y, operator, prior, data, constraint)
-    penalty = per_example(default_penalty(problem) if rho is None else rho, problem.like)
+    penalty = per_example(problem.penalty() if rho is None else rho, problem.like)
     (first, fidelity), *rest = dual_terms(problem)
     terms = (Term(first, fidelity, DATA * penalty), *(Term(op, function, penalty) for op, function in rest))
     longest = 1 / total([term.rho * norm(term.operator) for term in terms]).astype(penalty.dtype)

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from mtjax.physics.operator import Operator, total
 from mtjax.pytree import pytree, static
@@ -119,17 +118,12 @@ def _plan(problem: Problem, step: Any, relaxation: Values, gradient: bool) -> St
     if gradient:
         least = _curvature(problem).astype(least.dtype) / (2 * _BELOW * (2 - relaxation))
     if step is None:
-        like_admm = default_penalty(problem) * (norm(problem.functions[0].analysis) if problem.functions else 1)
+        like_admm = problem.penalty() * (norm(problem.functions[0].analysis) if problem.functions else 1)
         room = per_example(len(pairs) * like_admm, like)
     else:
         room = jnp.maximum(1 / per_example(step, like) - least, least / 100)
     terms = [Term(op, function, (room / (len(pairs) * norm(op))).astype(least.dtype)) for op, function in pairs]
     return Steps(problem, tuple(terms), 1 / (least + room), relaxation, gradient)
-
-
-def default_penalty(problem: Problem) -> Values:
-    """The penalty that the first prior recommends."""
-    return lax.stop_gradient(problem.functions[0].penalty()) if problem.functions else jnp.asarray(2e-2)
 
 
 def norm(operator: Operator) -> Values:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from mtjax.physics.operator import Identity, Operator, Pixels, Shape
 from mtjax.pytree import pytree, replace, static
@@ -53,6 +54,11 @@ class Problem:
             return x + self.constraint.take.adjoint(self.constraint.prox(image, t) - image)
         return self.constraint.prox(x, t)
 
+    def penalty(self) -> Values:
+        """A penalty to start from: that which the first prior recommends, if its weight is not 0."""
+        recommended = lax.stop_gradient(jnp.asarray(self.functions[0].penalty() if self.functions else 0.0))
+        return jnp.where(recommended > 0, recommended, 2e-2)
+
     @property
     def functions(self) -> tuple[Prior, ...]:
         """The priors, and the constraint if there is one."""
@@ -66,11 +72,11 @@ class Leading(Operator):
     channels: int = static()
     count: int = static()
 
-    def __call__(self, x: Pixels, /) -> Pixels:
+    def __call__(self, x: Pixels, /) -> Values:
         """The first channels."""
         return x[..., : self.channels]
 
-    def adjoint(self, y: Pixels, /) -> Pixels:
+    def adjoint(self, y: Pixels, /) -> Values:
         """Zeros in the other channels."""
         return jnp.pad(y, [(0, 0)] * (y.ndim - 1) + [(0, (self.count - 1) * self.channels)])
 
