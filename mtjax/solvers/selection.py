@@ -2,7 +2,7 @@
 
 All scores and weights are per example, and everything here can be compiled:
 
-    weight = best_weight(lambda w: gcv(y, A, w))
+    weight = best_weight(lambda w: gcv(y, A, lambda y, A: tikhonov(y, A, w), key))
     weight = best_weight(lambda w: sure(y, A, sigma, lambda y, A: tikhonov(y, A, w), key))
     weight = discrepancy(y, A, sigma)
 """
@@ -66,16 +66,21 @@ def _count(y: Any) -> int:
     return sum(math.prod(leaf.shape[-3:]) for leaf in jax.tree.leaves(y))
 
 
-def gcv(y: Any, operator: Operator, weight: Any, analysis: Operator | None = None) -> PerExample:
-    """Generalized cross-validation of `tikhonov(y, A, weight, analysis)`: `[*b]`, to be minimized over `weight`.
+def gcv(
+    y: Any,
+    operator: Operator,
+    solve: Callable[[Any, Operator], Solution],
+    key: Shaped[PRNGKeyArray, ""] | None = None,
+    divergence: PerExample | None = None,
+) -> PerExample:
+    """Generalized cross-validation of `x = solve(y, A).image`: `[*b]`, to be minimized over the weights in `solve`.
 
-    `n ‖y − A x‖² / (n − degrees of freedom)²`, for white noise of unknown strength (Golub, Heath and Wahba, 1979).
-    ValueError where the degrees of freedom have no closed form.
+    `n ‖A x − y‖² / (n − div)²`, for white noise of unknown strength (Golub, Heath and Wahba, 1979); `div`, the
+    divergence of `A x` with respect to `y`, is given or estimated with `key`, as in `sure` (Girard, 1989).
     """
     y, _ = as_images(y)
-    freedom = degrees_of_freedom(y, operator, weight, analysis)
-    fitted = operator(tikhonov(y, operator, weight, analysis).image)
-    return _count(y) * _misfit(y, fitted) / (_count(y) - freedom) ** 2
+    fitted, trace = _fit(y, operator, solve, key, divergence)
+    return _count(y) * _misfit(y, fitted) / (_count(y) - trace) ** 2
 
 
 def sure(
@@ -94,25 +99,28 @@ def sure(
     estimated from one random direction drawn with `key`, exactly along it by `jax.jvp` (Ramani, Blu and Unser, 2008,
     who take a difference). `solve` must then be differentiable forwards: with `iterations`, not a `tolerance`.
     """
-    if (key is None) == (divergence is None):
-        raise ValueError(f"key={key}, divergence={divergence}; expected one of the two")
     y, _ = as_images(y)
     variance = jnp.asarray(sigma, jax.tree.leaves(y)[0].real.dtype) ** 2
-    trace: Any = divergence
+    fitted, trace = _fit(y, operator, solve, key, divergence)
+    return (_misfit(y, fitted) + 2 * variance * trace) / _count(y) - variance
+
+
+def _fit(y: Any, operator: Operator, solve: Any, key: Any, divergence: Any) -> tuple[Any, Any]:
+    """`A x` for `x = solve(y, A).image`, and the divergence of that with respect to `y`."""
+    if (key is None) == (divergence is None):
+        raise ValueError(f"key={key}, divergence={divergence}; expected one of the two")
 
     def fit(y: Any) -> Any:
         return operator(solve(y, operator).image)
 
-    if key is not None:
-        leaves, tree = jax.tree.flatten(y)
-        keys = jax.random.split(key, len(leaves))
-        signs = [jax.random.rademacher(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
-        probe = jax.tree.unflatten(tree, signs)
-        fitted, moved = jax.jvp(fit, (y,), (probe,))
-        trace = dot(probe, moved)[..., 0, 0, 0]
-    else:
-        fitted = fit(y)
-    return (_misfit(y, fitted) + 2 * variance * trace) / _count(y) - variance
+    if key is None:
+        return fit(y), divergence
+    leaves, tree = jax.tree.flatten(y)
+    keys = jax.random.split(key, len(leaves))
+    signs = [jax.random.rademacher(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    probe = jax.tree.unflatten(tree, signs)
+    fitted, moved = jax.jvp(fit, (y,), (probe,))
+    return fitted, dot(probe, moved)[..., 0, 0, 0]
 
 
 def best_weight(

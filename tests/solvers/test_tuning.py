@@ -52,7 +52,9 @@ def test_degrees_of_freedom_and_gcv_by_dense_matrices(operator, analysis):
     np.testing.assert_allclose(degrees_of_freedom(y, operator, 0.03, analysis), np.trace(hat), rtol=1e-9)
     rest = np.eye(len(hat)) - hat
     expected = len(hat) * np.sum((rest @ np.ravel(y)) ** 2) / np.trace(rest) ** 2
-    np.testing.assert_allclose(gcv(y, operator, 0.03, analysis), expected, rtol=1e-9)
+    solve = lambda y, A: tikhonov(y, A, 0.03, analysis)  # noqa: E731
+    found = gcv(y, operator, solve, divergence=degrees_of_freedom(y, operator, 0.03, analysis))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def soft(y, threshold):
@@ -102,7 +104,8 @@ def test_sure_and_gcv_choose_nearly_the_best_weight():
     least = error(jax.jit(lambda: best_weight(error))())
     trace = lambda w: degrees_of_freedom(y, operator, w, Gradient())  # noqa: E731
     for score, factor in (
-        (lambda w: gcv(y, operator, w, Gradient()), 1.7),  # does not know sigma
+        (lambda w: gcv(y, operator, denoise(w), divergence=trace(w)), 1.7),  # does not know sigma
+        (lambda w: gcv(y, operator, denoise(w), jax.random.key(0)), 1.7),
         (lambda w: sure(y, operator, sigma, denoise(w), divergence=trace(w)), 1.1),
         (lambda w: sure(y, operator, sigma, denoise(w), jax.random.key(0)), 1.1),
     ):
@@ -163,7 +166,7 @@ def test_gradient_of_a_validation_loss_through_the_solver(name):
         (lambda y, A: sure(y, A, 0.1, lambda y, A: soft(y, 0.1)), "key=None, divergence=None"),
         (lambda y, A: discrepancy(y, A, 0.1, low=1.0, high=0.1), "low=1.0, high=0.1"),
         (lambda y, A: best_weight(lambda w: w, points=2), "points=2"),
-        (lambda y, A: gcv(y, physics.Blur(KERNEL, "reflect"), 0.1), "operator=Blur, analysis=Identity"),
+        (lambda y, A: degrees_of_freedom(y, physics.Blur(KERNEL, "reflect"), 0.1), "operator=Blur, analysis=Identity"),
     ],
 )
 def test_bad_arguments_get_one_line(wrong, message):
