@@ -97,6 +97,14 @@ def test_bilateral_is_the_mean_of_what_is_near_and_alike():
     np.testing.assert_allclose(default, mean_of_alike(np.asarray(y[0]), 0.3, 0.6, 2), atol=1e-12)
 
 
+def test_bilateral_is_scikit_images_where_distance_does_not_matter():
+    y = uniform(12, 12)
+    peer = skimage.restoration.denoise_bilateral(
+        np.array(y), win_size=5, sigma_color=0.2, sigma_spatial=1e6, mode="symmetric"
+    )
+    np.testing.assert_allclose(solvers.denoise_bilateral(y, 0.2, 1e6, 5).image, peer, atol=1e-3)
+
+
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_median_is_scipys(size):
     y = uniform(2, 11, 7, 2)

@@ -22,7 +22,8 @@ def denoise_bilateral(y: Any, sigma_color: Any = 0.25, sigma_spatial: Any = 1.5,
     Weights are `exp(−‖color difference‖² / 2 sigma_color² − distance² / 2 sigma_spatial²)`, the same for all channels;
     `sigma_color` is in units of the image, `sigma_spatial` in pixels, each a number or one for each example. The
     window has `size` x `size` pixels, `size` odd (default: to three times `sigma_spatial` on either side, which then
-    must be a plain number). That of `skimage.restoration.denoise_bilateral(mode="symmetric")`, which rounds weights.
+    must be a plain number). Where `sigma_spatial` is large this is `skimage.restoration.denoise_bilateral`, but for the
+    rounding of weights there; elsewhere that one's table of distances is one column too wide for how it is read.
     `residual` is 0: nothing is iterated. ValueError for an even `size`, or one that cannot be known.
     """
     y, plain = as_images(y)
