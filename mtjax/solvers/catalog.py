@@ -40,6 +40,7 @@ from mtjax.solvers.pocs import pocs
 from mtjax.solvers.primal_dual import pdhg
 from mtjax.solvers.priors import Gradient, GroupL21, Prior, TotalVariation
 from mtjax.solvers.proximal_gradient import davis_yin, fista, ista
+from mtjax.solvers.red import red
 from mtjax.solvers.richardson_lucy import richardson_lucy
 from mtjax.solvers.solution import Solution
 from mtjax.solvers.sparsity import LpNorm, Wavelet
@@ -142,6 +143,24 @@ def _admm(
 ) -> Solution:
     solve: Any = _variational(partial(admm, rho=rho))
     return solve(y, operator, init, prior=prior, weight=weight, data=data, constraint=constraint, iterations=iterations)
+
+
+def _red(
+    y: Any,
+    operator: Operator,
+    init: Any = None,
+    /,
+    *,
+    weight: Any = 0.02,
+    strength: Any = 0.02,
+    iterations: int = 100,
+) -> Solution:
+    """The denoiser is 20 iterations of `denoise_tv`, whose weight is `strength`."""
+    return red(y, operator, _denoise_by_tv, weight, strength, iterations, init=init)
+
+
+def _denoise_by_tv(image: Any, strength: Any) -> Any:
+    return denoise_tv(image, strength, 20).image
 
 
 def _bicubic(y: Any, operator: Operator, /) -> Solution:
@@ -344,6 +363,9 @@ SOLVERS: dict[str, SolverInfo] = {
     ),
     "davis_yin": SolverInfo(
         _variational(davis_yin), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx), smooth φ", "Davis and Yin, 2017"
+    ),
+    "red": SolverInfo(
+        _red, {"weight": (1e-3, 0.3), "strength": (1e-3, 0.1)}, "Aᴴ(Ax − y) + λ(x − f(x)) = 0", "Romano et al., 2017"
     ),
     "bicubic": SolverInfo(_bicubic, {}, "interpolation, filling in", "Keys, 1981; Knutsson and Westin, 1993"),
     "lanczos": SolverInfo(_lanczos, {}, "interpolation, filling in", "Duchon, 1979; Knutsson and Westin, 1993"),
