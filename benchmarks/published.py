@@ -2,16 +2,19 @@
 
     python benchmarks/published.py DATA_DIR [--only=bicubic]
 
-DATA_DIR holds `restoration_test/Set5`: the five pictures of Bevilacqua et al. (2012), as `*_GT.bmp`. A check is one
+DATA_DIR holds `restoration_test/Set5`, the five pictures of Bevilacqua et al. (2012) as `*_GT.bmp`, and
+`restoration_test/Set12`, the twelve grey ones that the papers of denoising networks use, as `*.png`. A check is one
 function here, `check(data) -> [Row, ...]`, and a line in `CHECKS`; one whose pictures are not there is left out with a
 line that says so.
 """
 
 import argparse
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
@@ -64,7 +67,21 @@ def bicubic(data: pathlib.Path) -> list[Row]:
     return rows
 
 
-CHECKS: dict[str, Callable[[pathlib.Path], list[Row]]] = {"bicubic": bicubic}
+def bm3d(data: pathlib.Path) -> list[Row]:
+    """Set12 with white noise that is not clipped; the figures are those of the DnCNN paper (Zhang et al., 2017)."""
+    rows = []
+    for sigma, published, profile in ((15, 32.37, "normal"), (25, 29.97, "normal"), (50, 26.72, "high")):
+        denoise = jax.jit(functools.partial(solvers.denoise_bm3d, sigma=sigma / 255, profile=profile))
+        found = []
+        for clean in pictures(data, "restoration_test/Set12/*.png"):
+            y = clean + sigma * np.random.default_rng(0).standard_normal(clean.shape)
+            restored = np.asarray(denoise(jnp.asarray(y / 255, jnp.float32)).image)
+            found.append(psnr(clean, 255 * np.clip(restored, 0, 1)))
+        rows.append(Row(f"BM3D, Set12, sigma {sigma}", published, float(np.mean(found))))
+    return rows
+
+
+CHECKS: dict[str, Callable[[pathlib.Path], list[Row]]] = {"bicubic": bicubic, "bm3d": bm3d}
 
 
 def main() -> None:
