@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from mtjax.physics.operator import (
@@ -51,22 +52,26 @@ class Blur(Operator):
         if self.boundary == "circular":
             return inverse_fourier(self._transfer(x.shape, x.dtype) * fourier(x), x)
         if self.boundary != "valid":
-            x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [*self._margins(), (0, 0)], mode=_PAD_MODES[self.boundary])
+            x = self._extended(x)
         blurred = inverse_fourier(self._transfer(x.shape, x.dtype) * fourier(x), x)
         return blurred[self._known(x.shape)]
 
     def adjoint(self, y: Measured, /) -> Pixels:
         """Exactly `Aᴴ y`, for every boundary."""
-        if self.boundary != "circular":
-            return super().adjoint(y)
-        return inverse_fourier(self._transfer(y.shape, y.dtype).conj() * fourier(y), y)
+        if self.boundary == "circular":
+            return inverse_fourier(self._transfer(y.shape, y.dtype).conj() * fourier(y), y)
+        wide = replace(self, boundary="circular").adjoint(Crop(self.margins()).adjoint(y))
+        if self.boundary == "valid":
+            return wide
+        (x,) = jax.linear_transpose(self._extended, jax.ShapeDtypeStruct(y.shape, y.dtype))(wide)
+        return x
 
     def output_shape(self, image_shape: Shape) -> Shape:
         """The image's shape, less the border where the boundary is "valid"."""
         self._check_fits(image_shape)
         if self.boundary != "valid":
             return image_shape
-        (top, bottom), (left, right) = self._margins()
+        (top, bottom), (left, right) = self.margins()
         *batch, height, width, channels = image_shape
         return (*batch, height - top - bottom, width - left - right, channels)
 
@@ -74,7 +79,7 @@ class Blur(Operator):
         """The shape of `x`."""
         if self.boundary != "valid":
             return y_shape
-        (top, bottom), (left, right) = self._margins()
+        (top, bottom), (left, right) = self.margins()
         *batch, height, width, channels = y_shape
         return (*batch, height + top + bottom, width + left + right, channels)
 
@@ -90,7 +95,7 @@ class Blur(Operator):
         """A "valid" blur is exactly a crop of the circular one; other boundaries have no such form."""
         if self.boundary != "valid":
             return None
-        return Crop(self._margins()), replace(self, boundary="circular")
+        return Crop(self.margins()), replace(self, boundary="circular")
 
     def norm_bound(self) -> Array:
         """From Young's inequality and, at borders, Schur's test on how often each pixel is read (see below)."""
@@ -134,14 +139,18 @@ class Blur(Operator):
         ]
         return jnp.stack(columns).max(0)
 
-    def _margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
+    def margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """How many pixels beyond the image the kernel reads: ((above, below), (left, right))."""
         height, width = self.kernel.shape[-3:-1]
         return (height - 1 - height // 2, height // 2), (width - 1 - width // 2, width // 2)
 
+    def _extended(self, x: Pixels) -> Measured:
+        """The image with what is taken to lie around it."""
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [*self.margins(), (0, 0)], mode=_PAD_MODES[self.boundary])
+
     def _known(self, shape: Shape) -> tuple[Any, ...]:
         """Index of the pixels of a padded image of this shape that a circular blur gets right."""
-        (top, bottom), (left, right) = self._margins()
+        (top, bottom), (left, right) = self.margins()
         return (..., slice(top, shape[-3] - bottom), slice(left, shape[-2] - right), slice(None))
 
     def _transfer(self, shape: Shape, dtype: Any) -> Spectrum:

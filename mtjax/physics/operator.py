@@ -108,8 +108,9 @@ class Operator:
 
     def __matmul__(self, inner: "Operator") -> "Operator":
         from mtjax.physics.algebra import Compose
+        from mtjax.physics.nonlinear import Chain, NonlinearOperator
 
-        return Compose(self, inner)
+        return (Chain if isinstance(inner, NonlinearOperator) else Compose)(self, inner)
 
     def __mul__(self, scale: Any) -> "Operator":
         from mtjax.physics.algebra import Scaled

@@ -117,6 +117,6 @@ def _estimate(y: Any, operator: Operator, like: jax.ShapeDtypeStruct, kernel: st
     if isinstance(operator, Mask):
         return fill_in(operator.adjoint(y), operator.mask.astype(y.dtype) ** 2)
     if isinstance(operator, Blur | Crop):
-        margins = operator._margins() if isinstance(operator, Blur) else operator.margins
+        margins = operator.margins() if isinstance(operator, Blur) else operator.margins
         return jnp.pad(y, [(0, 0)] * (y.ndim - 3) + [*margins, (0, 0)], mode="edge")
     return operator.adjoint(y) / (operator.norm_bound() ** 2).astype(like.dtype)

@@ -133,7 +133,7 @@ def conjugate_gradient(
     iterations: int | None = None,
     tolerance: float | None = None,
     max_iterations: int = 500,
-    init: Values | None = None,
+    init: Any = None,
     trace: bool = False,
 ) -> Solution:
     """`argmin_x ‖A x − y‖²` by conjugate gradients on `AᴴA x = Aᴴ y` (CGLS: Hestenes and Stiefel, 1952).
@@ -165,10 +165,10 @@ def conjugate_gradient(
 
 
 def starting_image(init: Any, like: jax.ShapeDtypeStruct) -> Values:
-    """`init` as an image, or zeros; ValueError if it has another shape than `like`."""
+    """`init` or, of a solution, its image; without one, zeros; ValueError if it has another shape than `like`."""
     if init is None:
         return jnp.zeros(like.shape, like.dtype)
-    start = as_images(init)[0]
+    start = as_images(init.image if isinstance(init, Solution) else init)[0]
     if start.shape != like.shape:
         raise ValueError(f"init has shape {start.shape}; expected the image's {like.shape}")
     return start.astype(like.dtype)
@@ -202,7 +202,7 @@ def landweber(
     iterations: int | None = None,
     tolerance: float | None = None,
     max_iterations: int = 1000,
-    init: Values | None = None,
+    init: Any = None,
     trace: bool = False,
 ) -> Solution:
     """`x ← P(x + step Aᴴ(y − A x))`, towards `argmin_x ‖A x − y‖²` under the constraint (Landweber, 1951).

@@ -18,9 +18,10 @@ Map = Callable[[Any], Any]
 def data_prox(z: Pixels, y: Any, operator: Operator, rho: Any) -> Pixels:
     """`argmin_x ½‖A x − y‖² + ρ/2 ‖x − z‖²`, for `rho` > 0 a number or one for each example.
 
-    Pixelwise for masks, by FFT for circular blurs and for blur-then-decimate, by conjugate gradients (with implicit
-    gradients) otherwise. Written as `z + Aᴴ(AAᴴ + ρ)⁻¹(y − A z)`, which, unlike the form of Zhao et al. (2016) that
-    divides by ρ, keeps its accuracy in float32 for small ρ. Differentiable in `z`, `y`, `rho` and the operator.
+    Pixelwise for masks, by FFT where `AᴴA` or `AAᴴ` is circular (blurs, blur-then-decimate, sub-sampled spectra), by
+    conjugate gradients (with implicit gradients) otherwise. Written as `z + Aᴴ(AAᴴ + ρ)⁻¹(y − A z)`, which, unlike the
+    form of Zhao et al. (2016) that divides by ρ, keeps its accuracy in float32 for small ρ. Differentiable in `z`, `y`,
+    `rho` and the operator.
     """
     shape, dtype = z.shape, z.dtype
     rho = per_example(rho, z)
@@ -36,6 +37,9 @@ def data_prox(z: Pixels, y: Any, operator: Operator, rho: Any) -> Pixels:
     residual = jax.tree.map(jnp.subtract, y, operator(z))
     if range_gram is not None:
         return z + operator.adjoint(inverse_fourier(fourier(residual) / (range_gram + rho), residual))
+    gram = operator.gram(shape, dtype)
+    if gram is not None:
+        return z + circular_inverse(gram, rho)(operator.adjoint(residual))
     correction, _, _ = conjugate_gradient(
         lambda x: operator.normal(x) + rho * x,
         operator.adjoint(residual),
@@ -74,9 +78,13 @@ def conjugate_gradient(
     def from_zero(apply: Map, rhs: Values) -> Any:
         return _iterate(apply, rhs, None, precondition, goal, max_iterations)
 
-    x, (iterations, residual) = lax.custom_linear_solve(
-        matvec, b, from_start if start is not None else from_zero, from_zero, symmetric=True, has_aux=True
-    )
+    def transposed(apply: Map, rhs: Values) -> Any:
+        # The transpose of a Hermitian map is its conjugate, which is positive definite too.
+        x, aux = from_zero(lambda v: apply(v.conj()).conj(), rhs.conj())
+        return x.conj(), aux
+
+    solve = from_start if start is not None else from_zero
+    x, (iterations, residual) = lax.custom_linear_solve(matvec, b, solve, transposed, has_aux=True)
     return x, iterations, residual
 
 
@@ -109,4 +117,5 @@ def _iterate(
     state = lax.while_loop(lambda s: jnp.any(unfinished(s[1])) & (s[5] < max_iterations), body, state)
     x, r, _, _, count, _ = state
     residual = jnp.sqrt(dot(r, r) / jnp.maximum(dot(b, b), jnp.finfo(b.dtype).tiny))
+    x = jnp.where(jnp.isfinite(residual), x, jnp.nan)  # what is not finite in b shows in x too
     return x, (count[..., 0, 0, 0], residual[..., 0, 0, 0])

@@ -12,6 +12,7 @@ from mtjax.solvers.data_terms import Poisson
 from mtjax.solvers.fixed_point import run
 from mtjax.solvers.linear import starting_image
 from mtjax.solvers.priors import Gradient
+from mtjax.solvers.problem import warm
 from mtjax.solvers.proximal import dot, per_example
 from mtjax.solvers.solution import Solution, as_images, image_like
 from mtjax.typing import Array, Inexact
@@ -30,7 +31,7 @@ def richardson_lucy(
     iterations: int | None = None,
     tolerance: float | None = None,
     max_iterations: int = 500,
-    init: Values | None = None,
+    init: Any = None,
     trace: bool = False,
 ) -> Solution:
     """`argmax` of the likelihood of Poisson counts `y` of mean `A x + background`, for `A` and `x` without negatives.
@@ -42,7 +43,8 @@ def richardson_lucy(
     (Dey et al., 2006): for small weights such as 0.002; with ones above 0.01 `admm` with `Poisson()` is the better way.
     `accelerate` starts each iteration ahead of the last image (Biggs and Andrews, 1997).
     `tv_weight` and `background` are numbers or one for each example. `iterations` (default 30), `tolerance` and
-    `trace` are as in `admm`; `init` is an image without zeros to start from (default: flat, of the right total).
+    `trace` are as in `admm`; `init` is an image without zeros, or an earlier solution, to start from (default: flat, of
+    the right total).
     """
     y, plain = as_images(y)
     like = image_like(y, operator)
@@ -64,7 +66,7 @@ def richardson_lucy(
     if not accelerate:
         return run(_update, plan, x, plain, **options)
     state = (x, x, jnp.zeros_like(x), jnp.zeros((*x.shape[:-3], 1, 1, 1), x.dtype))
-    return run(_accelerated, plan, state, plain, **options, measured=_image, smooth=(_update, _image))
+    return run(_accelerated, plan, warm(init, state), plain, **options, measured=_image, smooth=(_update, _image))
 
 
 @pytree
@@ -179,7 +181,7 @@ def _prepared(operator: Operator, like: jax.ShapeDtypeStruct) -> Operator:
         return operator
     image: Any = like.shape[-3:-1]
     observed: Any = operator.output_shape(like.shape)[-3:-1]
-    around, none = operator._margins(), ((0, 0), (0, 0))
+    around, none = operator.margins(), ((0, 0), (0, 0))
     corner = (around[0][0], around[1][0])
     if operator.boundary in ("circular", "valid"):
         margins, size, origin = none, image, corner if operator.boundary == "valid" else (0, 0)

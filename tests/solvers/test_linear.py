@@ -154,6 +154,30 @@ def test_grid_search_finds_a_maximum_between_grid_points():
     np.testing.assert_allclose(nan["a"], 0.1)
 
 
+def test_conjugate_gradients_have_the_right_gradient_for_complex_images():
+    coils = jnp.asarray(RANDOM.standard_normal((8, 6, 2)) + 1j * RANDOM.standard_normal((8, 6, 2)))
+    operator = physics.Fourier(MASK.astype(float), coils)
+    y, z = operator(uniform(8, 6, 1) + 1j * uniform(8, 6, 1)), 1j * uniform(8, 6, 1)
+    target = uniform(8, 6, 1)
+
+    @jax.jit
+    def loss(scale):
+        x = solvers.data_prox(z, y, physics.Fourier(MASK.astype(float), scale * coils), 0.3)
+        return jnp.sum(jnp.abs(x - target) ** 2)
+
+    expected = (loss(1 + 1e-5) - loss(1 - 1e-5)) / 2e-5
+    np.testing.assert_allclose(jax.grad(loss)(1.0), expected, rtol=1e-3)
+
+
+def test_what_is_not_finite_is_not_solved():
+    y = uniform(2, 8, 6, 1).at[0, 3, 2].set(jnp.nan)
+    solution = solvers.wiener(y, physics.Blur(KERNEL, "reflect"), 0.1)
+    assert solution.status.tolist() == [solvers.Status.DIVERGED, solvers.Status.CONVERGED]
+    assert not jnp.isfinite(solution.image[0]).all()
+    alone = solvers.wiener(y[1], physics.Blur(KERNEL, "reflect"), 0.1)
+    np.testing.assert_allclose(solution.image[1], alone.image, rtol=1e-9)
+
+
 def test_importing_solvers_is_light():
     heavy = "flax optax orbax tensorflow tensorflow_datasets matplotlib skimage grain ml_collections"
     code = f"import sys, mtjax.solvers; print(*[m for m in '{heavy}'.split() if m in sys.modules])"
