@@ -1,17 +1,21 @@
-"""Times solvers beside their floor (the real FFTs that they must make) and beside scikit-image.
+"""Times solvers beside their floor, beside scikit-image and, where there is one, SCICO.
 
-    python benchmarks/solvers.py [--size=512] [--iterations=100]
+    python benchmarks/solvers.py [--size=512] [--iterations=100] [--scico=PYTHON]
 
 Everything runs in this one process, in turns, so that ratios hold on a busy machine too; the best of several turns
-counts. Compilation is not included. "floor" of ADMM: one forward and one inverse real FFT for each iteration;
-of Wiener: the two FFTs of the image and the one of the kernel. scikit-image's TV denoising is Chambolle's algorithm,
-with as many iterations as ours.
+counts. Compilation is not included. The *floor* is what an iteration cannot do without: its real FFTs, and the fewest
+passes over memory (each array that it must read and each that it must write, once), both measured here. scikit-image's
+TV denoising is Chambolle's algorithm, with as many iterations as ours. `--scico` is the Python of an environment that
+has SCICO, which pins an older JAX: it is timed in a process of its own, between two halves of the turns.
 """
 
 import argparse
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,84 +25,134 @@ import skimage.restoration
 from mtjax import physics, solvers
 from mtjax.physics.operator import fourier, inverse_fourier
 
-TURNS = 7
+TURNS = 8
+BATCH = 16
 
 
-def best_times(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Milliseconds of each run, the best of `TURNS`, one of each per turn."""
-    times = dict.fromkeys(runs, float("inf"))
-    for _ in range(TURNS + 1):  # the first turn compiles
+class Row(NamedTuple):
+    """A line of the table: what ran, and what it is measured against."""
+
+    name: str
+    run: Callable[[], Any]
+    iterations: int = 0
+    images: int = 1
+    ffts: int = 0  # pairs of a forward and an inverse one, over all iterations
+    passes: int = 0  # arrays read or written, over all iterations
+    peers: dict[str, Callable[[], Any]] = {}  # noqa: RUF012  (read only)
+
+
+def best_times(runs: dict[str, Callable[[], Any]], turns: int, times: dict[str, float]) -> None:
+    """Lowers `times`, milliseconds of each run, to the best of some more turns, one of each per turn."""
+    for _ in range(turns):
         for name, run in runs.items():
             start = time.perf_counter()
             jax.block_until_ready(run())
-            times[name] = min(times[name], 1e3 * (time.perf_counter() - start))
-    return times
+            times[name] = min(times.get(name, float("inf")), 1e3 * (time.perf_counter() - start))
 
 
-def fft_pairs(count: int) -> Callable[[Any], Any]:
-    """`count` times a forward and an inverse real FFT of a batch of images."""
-    return jax.jit(lambda y: jax.lax.fori_loop(0, count, lambda _, x: inverse_fourier(fourier(x), x), y))
-
-
-def measure(shape: tuple[int, ...], iterations: int) -> list[tuple[str, float, str, float]]:
-    """Rows (what, ms, compared with, ms) for a batch of this shape."""
-    y = jax.random.uniform(jax.random.key(0), shape)
+def rows(size: int, iterations: int) -> list[Row]:
+    """What is measured on one gray image, and on a batch."""
+    y = jax.random.uniform(jax.random.key(0), (size, size, 1))
+    batch = jax.random.uniform(jax.random.key(1), (BATCH, size, size, 1))
+    mask = physics.Mask((jax.random.uniform(jax.random.key(2), (size, size, 1)) < 0.4).astype(y.dtype))
     kernel = physics.kernels.gaussian(1.6)
-    mask = physics.Mask((jax.random.uniform(jax.random.key(1), (*shape[:-1], 1)) < 0.4).astype(y.dtype))
-    prior = solvers.TotalVariation(1e-3)
-    blur = physics.Blur(kernel)
-    admm = jax.jit(lambda y, a: solvers.admm(y, a, prior, iterations=iterations).image)
-    gradient = jax.jit(jax.grad(lambda w, y: admm_loss(w, y, blur, iterations)))
-    denoise = jax.jit(lambda y: solvers.denoise_tv(y, 0.1, iterations=iterations).image)
+    blur, prior = physics.Blur(kernel), solvers.TotalVariation(1e-3)
+    zero_blur = physics.Blur(kernel, "zero")
+    positive = y + 0.1
+    admm = jax.jit(lambda y, a: solvers.admm(y, a, prior, rho=2e-2, iterations=iterations).image)
+    gradient = jax.jit(jax.grad(lambda w, y: loss(w, y, blur, iterations)))
     wiener = jax.jit(lambda y: solvers.wiener(y, blur, 0.01, "laplacian").image)
-    floor, once = fft_pairs(iterations), fft_pairs(1)
-    times = best_times(
-        {
-            "floor": lambda: floor(y),
-            "admm, blur": lambda: admm(y, blur),
-            "admm, mask": lambda: admm(y, mask),
-            "admm, gradient": lambda: gradient(jnp.float32(1e-3), y),
-            "denoise_tv": lambda: denoise(y),
-            "once": lambda: once(y),
-            "wiener": lambda: wiener(y),
-        }
-    )
-    host, psf = np.asarray(y), np.asarray(kernel)
-    planes = [host[i, ..., c] for i in range(shape[0]) for c in range(shape[-1])]
-    peers = best_times(
-        {
-            "chambolle": lambda: [
-                skimage.restoration.denoise_tv_chambolle(p, 0.1, eps=0, max_num_iter=iterations) for p in planes[:3]
-            ],
-            "wiener": lambda: [skimage.restoration.wiener(p, psf, 0.01, clip=False) for p in planes[:3]],
-        }
-    )
-    scale = len(planes) / len(planes[:3])
-    rows = [(name, times[name], "its FFTs", times["floor"]) for name in ("admm, blur", "admm, mask", "admm, gradient")]
-    rows.append(("denoise_tv", times["denoise_tv"], "scikit-image", peers["chambolle"] * scale))
-    rows.append(("wiener", times["wiener"], "its FFTs", times["once"]))
-    rows.append(("wiener", times["wiener"], "scikit-image", peers["wiener"] * scale))
-    return rows
+    denoise = jax.jit(lambda y: solvers.denoise_tv(y, 0.1, iterations=iterations).image)
+    lucy = jax.jit(lambda y: solvers.richardson_lucy(y, zero_blur, iterations=30).image)
+    nlm = jax.jit(lambda y: solvers.denoise_nlm(y, 0.08, patch=5, distance=6).image)
+    host, psf, bright = np.asarray(y[..., 0]), np.asarray(kernel), np.asarray(positive[..., 0])
+    restoration = skimage.restoration
+    tv_peer = {"chambolle": lambda: restoration.denoise_tv_chambolle(host, 0.1, eps=0, max_num_iter=iterations)}
+    wiener_peer = {"skimage": lambda: restoration.wiener(host, psf, 0.01, clip=False)}
+    alone = {"one image": lambda: admm(y, blur)}
+    means = {"patch_size": 5, "patch_distance": 6, "h": 0.08}
+    return [
+        # ADMM reads v (2 arrays), writes what goes into the FFT, reads v and x again and writes v.
+        Row("admm, blur", lambda: admm(y, blur), iterations, ffts=iterations, passes=8 * iterations),
+        Row("admm, mask", lambda: admm(y, mask), iterations, ffts=iterations, passes=12 * iterations),
+        Row("admm, gradient", lambda: gradient(jnp.float32(1e-3), y), iterations),
+        Row(f"admm, batch of {BATCH}", lambda: admm(batch, blur), iterations, BATCH, peers=alone),
+        Row("wiener", lambda: wiener(y), ffts=1, peers=wiener_peer),
+        Row("denoise_tv", lambda: denoise(y), iterations, passes=8 * iterations, peers=tv_peer),
+        Row(
+            "richardson_lucy",
+            lambda: lucy(positive),
+            30,
+            ffts=60,
+            passes=6 * 30,
+            peers={"skimage": lambda: restoration.richardson_lucy(bright, psf, 30, clip=False)},
+        ),
+        Row(
+            "denoise_nlm",
+            lambda: nlm(y),
+            peers={
+                "skimage, fast": lambda: restoration.denoise_nl_means(host, **means, fast_mode=True),
+                "skimage": lambda: restoration.denoise_nl_means(host, **means, fast_mode=False),
+            },
+        ),
+    ]  # fmt: skip
 
 
-def admm_loss(weight: Any, y: Any, blur: physics.Operator, iterations: int) -> Any:
+def loss(weight: Any, y: Any, blur: physics.Operator, iterations: int) -> Any:
     """A scalar of the solution, to differentiate."""
-    return jnp.sum(solvers.admm(y, blur, solvers.TotalVariation(weight), iterations=iterations).image ** 2)
+    return jnp.sum(solvers.admm(y, blur, solvers.TotalVariation(weight), rho=2e-2, iterations=iterations).image ** 2)
+
+
+def floors(size: int) -> dict[str, Callable[[], Any]]:
+    """One hundred FFT pairs, and one hundred passes that read an array and write it, all of one image."""
+    y = jax.random.uniform(jax.random.key(0), (size, size, 1))
+    ffts = jax.jit(lambda y: jax.lax.fori_loop(0, 100, lambda _, x: inverse_fourier(fourier(x), x), y))
+    passes = jax.jit(lambda y: jax.lax.fori_loop(0, 100, lambda _, x: 0.5 * x + 0.25, y))
+    return {"ffts": lambda: ffts(y), "passes": lambda: passes(y)}
+
+
+def scico(python: str, size: int, iterations: int) -> float:
+    """Milliseconds of SCICO's ADMM-TV, in a process of its own; the program ends, in one line, if that fails."""
+    script = Path(__file__).resolve().parent / "scico_admm.py"
+    words = [python, str(script), str(size), str(iterations), "4"]
+    try:
+        return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
+    except (OSError, subprocess.CalledProcessError) as error:
+        last = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+        sys.exit(f"--scico={python}: {last}")
 
 
 def main() -> None:
-    """Prints a table for one large image and one for a batch of small ones."""
+    """Measures, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=512, help="side of the large image")
-    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--size", type=int, default=512, help="side of the images")
+    parser.add_argument("--iterations", type=int, default=100, help="of ADMM and TV denoising")
+    parser.add_argument("--scico", help="Python of an environment with SCICO")
+    parser.add_argument("--only", default="", help="only what has this in its name")
     options = parser.parse_args()
-    print(f"{jax.devices()[0].device_kind}, {options.iterations} iterations, float32")
-    for shape in ((1, options.size, options.size, 1), (16, 64, 64, 3)):
-        print(f"\n{list(shape)}\n{'solver':16}{'ms/image':>10}{'us/iteration':>14}   against")
-        for name, ms, other, other_ms in measure(shape, options.iterations):
-            each = ms / shape[0]
-            steps = "" if name == "wiener" else f"{1e3 * each / options.iterations:.0f}"
-            print(f"{name:16}{each:10.2f}{steps:>14}   {ms / other_ms:.2f} x the time of {other}")
+    table = [row for row in rows(options.size, options.iterations) if options.only in row.name]
+    runs = {row.name: row.run for row in table}
+    peers = {f"{row.name}/{peer}": run for row in table for peer, run in row.peers.items()}
+    floor, times = floors(options.size), {}
+    best_times({**runs, **peers, **floor}, 1, {})  # compiles
+    for half in range(2):
+        best_times({**runs, **floor}, TURNS // 2, times)
+        best_times(peers, 2, times)
+        if half == 0 and options.scico:
+            times["admm, blur/scico"] = scico(options.scico, options.size, options.iterations)
+    print(f"{jax.devices()[0].device_kind}, {options.size}x{options.size} gray float32, best of {TURNS}\n")
+    columns = f"{'solver':22}{'ms/image':>10}{'us/iteration':>14}{'floor, ms':>11}{'x floor':>9}{'x FFTs':>8}"
+    print(f"{columns}   time of others / ours")
+    for row in table:
+        each = times[row.name] / row.images
+        per_fft, per_pass = times["ffts"] / 100, times["passes"] / 200
+        least, transforms = row.ffts * per_fft + row.passes * per_pass, row.ffts * per_fft
+        steps = f"{1e3 * each / row.iterations:.0f}" if row.iterations else ""
+        ratio = f"{least:11.2f}{each / least:9.2f}" if least else " " * 20
+        ratio += f"{each / transforms:8.2f}" if transforms else " " * 8
+        against = {name.partition("/")[2]: ms for name, ms in times.items() if name.startswith(f"{row.name}/")}
+        others = ", ".join(f"{name} {ms / each:.2f}" for name, ms in against.items())
+        print(f"{row.name:22}{each:10.2f}{steps:>14}{ratio}   {others}")
 
 
 if __name__ == "__main__":

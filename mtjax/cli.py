@@ -1,4 +1,4 @@
-"""The command line: `mtjax train | eval | compare | show`.
+"""The command line: `mtjax train | eval | compare | solve | show`.
 
 What goes wrong is one line on standard error: exit code 2 if the command or the config is wrong, 1 for anything else,
 130 when interrupted; `--debug` adds the traceback. A training run that was asked to stop (SIGTERM) saves and exits
@@ -26,30 +26,45 @@ FLAGS: dict[str, tuple[Any, Any, str]] = {
     "split": (("train", "validation", "test"), "test", "train, validation or test"),
     "single_task": (bool, False, "also train each task alone, into WORKDIR/single, and report what sharing changed"),
     "limit": (int, None, "compare on this many test images at most"),
-    "out": (str, "data.png", "picture to write"),
+    "out": (str, None, "picture to write (default: data.png; of solve, restored.png, or a .npy file)"),
+    "operator": (str, "identity", "what happened to the photograph: a kind of operator; --operator.NAME=VALUE sets it"),
+    "kernel": (str, None, "of --operator=blur: a kernel's file, or its kind, such as gaussian"),
+    "mask": (str, None, "of --operator=mask: a picture that is white where pixels are known"),
+    "method": (str, "admm", "the solver, see `mtjax show solvers`; --method.NAME=VALUE sets a parameter of it"),
+    "prior": (str, None, "its prior, where it takes one (default: tv); --prior.NAME=VALUE sets a parameter of it"),
+    "weight": (str, "auto", "what the method leaves open: a number, or auto, by cross-validation"),
     "debug": (bool, False, "show the traceback of an error, and what the libraries log"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command: what it does in one line, the flags that it must have and may have, and the function behind it."""
+    """A command: what it does in one line, the flags that it must have and may have, and the function behind it.
+
+    `operand` is what stands right behind its name, if anything does; `nodes` are the flags that take parameters:
+    `--NODE.NAME=VALUE`.
+    """
 
     summary: str
     needs: tuple[str, ...]
     takes: tuple[str, ...]
     run: Callable[["Arguments"], int]
+    operand: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """What stands on the command line behind the command.
 
-    flags: values by name; changes: the `--config.a.b=value` flags, in order.
+    flags: values by name; changes: the `--config.a.b=value` flags, in order; nodes: by node, what `--NODE.NAME=VALUE`
+    set; operand: what stands behind the command's name.
     """
 
     flags: dict[str, Any]
     changes: list[str]
+    nodes: dict[str, dict[str, str]]
+    operand: str = ""
 
     def config(self) -> tuple[Any, dict[str, Any]]:
         """The resolved config and its overrides."""
@@ -85,13 +100,24 @@ def compare(arguments: Arguments) -> int:
     return compare_command(flags["workdir"], limit=flags["limit"], single_task=flags["single_task"])
 
 
+def solve(arguments: Arguments) -> int:
+    """Restores one photograph."""
+    from mtjax.solve import Request, solve_command
+
+    flags = arguments.flags
+    kinds = {node: flags[node] for node in arguments.nodes}
+    out = flags["out"] or "restored.png"
+    files = {name: flags[name] for name in ("kernel", "mask", "weight")}
+    return solve_command(Request(arguments.operand, out, kinds, arguments.nodes, **files))
+
+
 def shows(name: str) -> Callable[[Arguments], int]:
     """The function behind `mtjax show NAME`."""
 
     def run(arguments: Arguments) -> int:
         from mtjax import show
 
-        out = {"out": Path(arguments.flags["out"])} if "out" in arguments.flags else {}
+        out = {"out": Path(arguments.flags["out"] or "data.png")} if "out" in arguments.flags else {}
         getattr(show, name)(*(arguments.config() if "config" in arguments.flags else ()), **out)
         return 0
 
@@ -103,6 +129,14 @@ COMMANDS = {
     "eval": Command("every metric of every task on one split", ("workdir",), ("split",), evaluate),
     "compare": Command(
         "learned heads and classical solvers on the same observations", ("workdir",), ("single_task", "limit"), compare
+    ),
+    "solve": Command(
+        "restore one photograph with a classical solver",
+        (),
+        ("operator", "kernel", "mask", "method", "prior", "weight", "out"),
+        solve,
+        operand="PHOTO",
+        nodes=("operator", "method", "prior"),
     ),
     "show config": Command("the resolved config, and what the command line changed", ("config",), (), shows("config")),
     "show data": Command("one batch as a picture", ("config",), ("out",), shows("data")),
@@ -120,7 +154,8 @@ def usage(name: str | None = None) -> str:
         lines += [f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()]
         return "\n".join([*lines, "", "`mtjax COMMAND --help` lists the flags of one; `mtjax --version` the version."])
     command = COMMANDS[name]
-    needed = "".join(f" --{flag}={flag.upper()}" for flag in command.needs)
+    needed = f" {command.operand}" if command.operand else ""
+    needed += "".join(f" --{flag}={flag.upper()}" for flag in command.needs)
     lines = [f"usage: mtjax {name}{needed} [flags]", "", command.summary, "", "flags:"]
     lines += [
         f"  --{flag.replace('_', '-'):<12} {FLAGS[flag][2]}" for flag in (*command.needs, *command.takes, "debug")
@@ -128,15 +163,20 @@ def usage(name: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def find(words: Sequence[str]) -> str:
-    """The command that the leading words name.
+def find(words: Sequence[str]) -> tuple[str, str]:
+    """The command that the leading words name, and its operand ("" if it takes none).
 
     Raises:
         ConfigError: there is none; the message names the nearest one.
     """
     name = " ".join(words)
+    operand = COMMANDS[words[0]].operand if words[0] in COMMANDS else ""
+    if operand and len(words) == 2:
+        return words[0], words[1]
+    if operand:
+        raise ConfigError(f"mtjax {words[0]} takes one file: mtjax {words[0]} {operand} --flag=value ...")
     if name in COMMANDS:
-        return name
+        return name, ""
     firsts = {command.split()[0] for command in COMMANDS}
     if words[0] not in firsts:
         raise ConfigError(f"unknown command {words[0]!r}; {nearest(words[0], firsts)}")
@@ -148,7 +188,7 @@ def find(words: Sequence[str]) -> str:
     raise ConfigError(f"unknown {words[0]} {words[1]!r}; {nearest(words[1], targets)}")
 
 
-def parse(name: str, words: Sequence[str]) -> Arguments:
+def parse(name: str, words: Sequence[str], operand: str = "") -> Arguments:
     """The flags of one command.
 
     Raises:
@@ -159,10 +199,17 @@ def parse(name: str, words: Sequence[str]) -> Arguments:
     command = COMMANDS[name]
     known = (*command.needs, *command.takes, "debug")
     plain, changes = [], []
+    nodes: dict[str, dict[str, str]] = {node: {} for node in command.nodes}
     for word in normalize(words):
         flag, equals, value = word.removeprefix("--").partition("=")
         if "config" in known and flag.removeprefix("no").startswith("config."):
             changes.append(word)
+            continue
+        node, dot, key = flag.partition(".")
+        if dot and node in nodes:
+            if not key or not value:
+                raise ConfigError(f"--{flag} needs a name and a value: --{node}.NAME=VALUE")
+            nodes[node][key] = value
             continue
         flag = flag.replace("-", "_")
         if flag not in known:
@@ -187,7 +234,7 @@ def parse(name: str, words: Sequence[str]) -> Arguments:
     for flag in command.needs:
         if values[flag].value is None:
             raise ConfigError(f"mtjax {name} needs --{flag}={flag.upper()}: {FLAGS[flag][2]}")
-    return Arguments({flag: values[flag].value for flag in known}, changes)
+    return Arguments({flag: values[flag].value for flag in known}, changes, nodes, operand)
 
 
 def prepare(debug: bool) -> None:
@@ -221,11 +268,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise ConfigError(f"the command comes first: mtjax COMMAND {words[0]}; `mtjax --help` lists them")
             print(usage(), file=sys.stdout if wants_help else sys.stderr)
             return 0 if wants_help else 2
-        name = find(words[:first_flag])
+        if wants_help and words[0] in COMMANDS:
+            print(usage(words[0]))
+            return 0
+        name, operand = find(words[:first_flag])
         if wants_help:
             print(usage(name))
             return 0
-        arguments = parse(name, words[first_flag:])
+        arguments = parse(name, words[first_flag:], operand)
         prepare(debug)
         return COMMANDS[name].run(arguments)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

@@ -22,7 +22,7 @@ LAYERS = (
     ("tasks",),
     ("train",),
     ("compare",),
-    ("show",),
+    ("show", "solve"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

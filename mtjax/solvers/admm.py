@@ -85,15 +85,13 @@ def initial_state(plan: Plan, image: Values | None) -> State:
 def update(plan: Plan, state: State) -> tuple[State, Values]:
     """One iteration: the next state, and the `x` that it computed on the way.
 
-    With `v = L x + u`, both `z = prox(v)` and `u = v − z` follow from `v`, so that it is the whole state; the x-update
-    needs `z − u = 2 z − v`.
+    With `v = L x + u`, both `z = prox(v)` and `u = v − z` follow from `v`, so that it is the whole state. The x-update
+    needs `z − u = v − 2 u`, the next state `u`: `z` itself is never made.
     """
     v, start = state
-    z = [term.function.prox(part, 1 / term.rho) for term, part in zip(plan.terms, v, strict=True)]
-    pull = jax.tree.map(lambda a, b: 2 * a - b, z, v)
-    x, parts = solve_x(plan, pull, start)
-    new = jax.tree.map(lambda a, b, c: a + (b - c), v, parts, z)
-    return (new, None if start is None else x), x
+    u = [term.function.remainder(part, 1 / term.rho) for term, part in zip(plan.terms, v, strict=True)]
+    x, parts = solve_x(plan, jax.tree.map(lambda a, b: a - 2 * b, v, u), start)
+    return (jax.tree.map(jnp.add, u, parts), None if start is None else x), x
 
 
 def balanced_update(plan: Plan, state: Any) -> tuple[Any, Values]:

@@ -7,6 +7,7 @@ import jax
 
 from mtjax.physics.frames import Frames
 from mtjax.physics.operator import Operator
+from mtjax.solvers.data_terms import DataTerm
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -24,6 +25,13 @@ def bound_of_each(bound: Callable[[Any], Values], part: Any) -> Values:
         return bound(part)
     axes = jax.tree.map(lambda leaf: 0 if leaf.ndim == 4 and leaf.shape[0] > 1 else None, part)
     return jax.vmap(bound, (axes,))(part)[:, None, None, None]
+
+
+def curvature(data: DataTerm, operator: Operator) -> Values:
+    """A Lipschitz constant of the gradient of `φ(A x; y)`, for each example; ValueError where there is none."""
+    if data.curvature is None:
+        raise ValueError(f"data={type(data).__name__} has no gradient; use pdhg, admm or douglas_rachford")
+    return bound_of_each(lambda term: term.curvature, data) * squared_norm(operator)
 
 
 def squared_norm(operator: Operator) -> Values:

@@ -264,11 +264,11 @@ def _multiframe_tv(
 def _blind_deconvolution(
     y: Any, operator: Operator, /, *, kernel_size: int = 21, tv_weight: Any = 1e-3, iterations: int = 5
 ) -> Solution:
-    """Of `operator` only its kind is used: the blur's kernel is found from `y`."""
-    if not isinstance(operator, Blur) or operator.boundary == "valid":
+    """The kernel is found from `y`: the operator says nothing, and if it is a blur, it has to keep the size."""
+    if not isinstance(operator, Identity | Blur) or operator.output_shape(y.shape) != y.shape:
         name = type(operator).__name__
         raise ValueError(
-            f"solver 'blind_deconvolution' is for operator 'blur' that keeps the size, not {name}; try 'admm'"
+            f"solver 'blind_deconvolution' finds its own blur; it is for operator 'identity', not {name}; try 'admm'"
         )
     return blind_deconvolution(y, kernel_size, tv_weight=tv_weight, iterations=iterations)
 

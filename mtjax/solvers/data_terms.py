@@ -35,7 +35,7 @@ class DataTerm:
 
     def gradient(self, z: Any, y: Any, /) -> Any:
         """Gradient of `φ(·; y)` at `z`; ValueError where `φ` is not differentiable."""
-        raise ValueError(f"data={type(self).__name__} has no gradient; use a solver of its proximal map, such as admm")
+        raise ValueError(f"data={type(self).__name__} has no gradient; use pdhg, admm or douglas_rachford")
 
 
 def _sums(function: Any, *trees: Any) -> Float[Array, "..."]:
@@ -121,6 +121,9 @@ class Huber(DataTerm):
 
     delta: Any = 0.05
 
+    def __post_init__(self):
+        object.__setattr__(self, "delta", 1.0 * jnp.asarray(self.delta))
+
     @property
     def curvature(self) -> Array:
         """1."""
@@ -169,6 +172,9 @@ class Poisson(DataTerm):
 
     background: Any = 0.0
 
+    def __post_init__(self):
+        object.__setattr__(self, "background", 1.0 * jnp.asarray(self.background))
+
     def value(self, z: Any, y: Any, /) -> Float[Array, "..."]:
         """The divergence of `z + b` from `y`."""
 
@@ -201,6 +207,9 @@ class L2Ball(DataTerm):
     """The constraint `‖z − y‖ <= radius` on each example: the noise's size is known, no weight is needed."""
 
     radius: Any
+
+    def __post_init__(self):
+        object.__setattr__(self, "radius", 1.0 * jnp.asarray(self.radius))
 
     def value(self, z: Any, y: Any, /) -> Float[Array, "..."]:
         """0 inside, infinite outside, with room for rounding errors."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mtjax.physics.operator import Operator, total
 from mtjax.pytree import pytree, static
 from mtjax.solvers.admm import objective
-from mtjax.solvers.bounds import bound_of_each, squared_norm
+from mtjax.solvers.bounds import curvature, squared_norm
 from mtjax.solvers.data_terms import DataTerm
 from mtjax.solvers.fixed_point import run
 from mtjax.solvers.interpolate import bicubic
@@ -106,8 +106,7 @@ def update(steps: Steps, state: State) -> tuple[State, Values]:
 def multipliers(terms: Sequence[Term], x: Values, u: list[Any]) -> list[Any]:
     """`v − prox(v)` for `v = u + L x`: by Moreau, the dual update divided by the dual step."""
     v = [jax.tree.map(jnp.add, part, term.operator(x)) for term, part in zip(terms, u, strict=True)]
-    new = [term.function.prox(part, 1 / term.rho) for term, part in zip(terms, v, strict=True)]
-    return jax.tree.map(jnp.subtract, v, new)
+    return [term.function.remainder(part, 1 / term.rho) for term, part in zip(terms, v, strict=True)]
 
 
 def _plan(problem: Problem, step: Any, relaxation: Values, gradient: bool) -> Steps:
@@ -116,7 +115,7 @@ def _plan(problem: Problem, step: Any, relaxation: Values, gradient: bool) -> St
     pairs = dual_terms(problem, gradient)
     least = jnp.zeros((), jnp.finfo(like.dtype).dtype)
     if gradient:
-        least = _curvature(problem).astype(least.dtype) / (2 * _BELOW * (2 - relaxation))
+        least = curvature(problem.data, problem.operator).astype(least.dtype) / (2 * _BELOW * (2 - relaxation))
     if step is None:
         like_admm = problem.penalty() * (norm(problem.functions[0].analysis) if problem.functions else 1)
         room = per_example(len(pairs) * like_admm, like)
@@ -129,10 +128,3 @@ def _plan(problem: Problem, step: Any, relaxation: Values, gradient: bool) -> St
 def norm(operator: Operator) -> Values:
     """`squared_norm`, without zeros to divide by."""
     return jnp.maximum(squared_norm(operator), 1e-12)
-
-
-def _curvature(problem: Problem) -> Values:
-    """A Lipschitz constant of the gradient of `φ(A x; y)`; ValueError where there is none."""
-    if problem.data.curvature is None:
-        problem.data.gradient(problem.y, problem.y)  # says which data term has none
-    return bound_of_each(lambda data: data.curvature, problem.data) * squared_norm(problem.operator)

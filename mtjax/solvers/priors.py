@@ -18,7 +18,7 @@ from mtjax.physics.operator import (
     total,
 )
 from mtjax.pytree import pytree, static
-from mtjax.solvers.proximal import length, per_example, shrink, shrink_amount, shrink_together
+from mtjax.solvers.proximal import length, per_example, shrink_amount
 from mtjax.typing import Array, Inexact
 
 
@@ -42,6 +42,10 @@ class Prior:
     def prox(self, v: Any, t: Any, /) -> Any:
         """`argmin_z t g(z) + ½‖z − v‖²`, for `v` and `z` in the range of `L`."""
         raise NotImplementedError
+
+    def remainder(self, v: Any, t: Any, /) -> Any:
+        """`v − prox(v, t)`: by Moreau, what is left for the multiplier."""
+        return jax.tree.map(jnp.subtract, v, self.prox(v, t))
 
     def penalty(self) -> Any:
         """A penalty `rho` with which `admm` does well: ten times the weight, so that it shrinks by 0.1."""
@@ -147,10 +151,14 @@ class TotalVariation(Prior):
 
     def prox(self, v: tuple[Pixels, Pixels], t: Any, /) -> tuple[Pixels, ...]:
         """Shrinks the differences by `t · weight`; with `huber`, small ones by a factor."""
+        return tuple(part - gone for part, gone in zip(v, self.remainder(v, t), strict=True))
+
+    def remainder(self, v: tuple[Pixels, Pixels], t: Any, /) -> tuple[Pixels, ...]:
+        """What shrinking takes away, without the pass over memory that a difference of images costs."""
         threshold, huber = per_example(t, v[0]) * per_example(self.weight, v[0]), per_example(self.huber, v[0])
-        if self.isotropic:
-            return shrink_together(v, threshold, huber)
-        return tuple(shrink(part, threshold, huber) for part in v)
+        squared = [squared_magnitude(part) for part in v]
+        squared = [total(squared)] * 2 if self.isotropic else squared
+        return tuple(shrink_amount(size, threshold, huber) * part for size, part in zip(squared, v, strict=True))
 
 
 def _huber(squared: Inexact[Array, "..."], delta: Inexact[Array, "..."]) -> Inexact[Array, "..."]:

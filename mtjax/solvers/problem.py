@@ -113,6 +113,10 @@ class Lifted(Prior):
         """The prior's."""
         return self.prior.prox(v, t)
 
+    def remainder(self, v: Any, t: Any, /) -> Any:
+        """The prior's."""
+        return self.prior.remainder(v, t)
+
 
 def pose(
     y: Any,

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree, replace
 from mtjax.solvers.admm import objective
-from mtjax.solvers.bounds import bound_of_each, squared_norm
+from mtjax.solvers.bounds import curvature
 from mtjax.solvers.composite import Duals, Regularizer, make_regularizer
 from mtjax.solvers.data_terms import DataTerm
 from mtjax.solvers.fixed_point import run
 from mtjax.solvers.interpolate import bicubic
+from mtjax.solvers.primal_dual import check_relaxation
 from mtjax.solvers.priors import Prior
 from mtjax.solvers.problem import Problem, initial_image, pose, warm
 from mtjax.solvers.proximal import dot, per_example
@@ -119,8 +119,7 @@ def davis_yin(
     change of the method's variable and the dual ones.
     """
     problem = pose(y, operator, prior, data, constraint)
-    if isinstance(relaxation, int | float) and not 0 < relaxation < 2:
-        raise ValueError(f"relaxation={relaxation} does not converge; expected more than 0 and less than 2")
+    check_relaxation(relaxation)
     plan = replace(_plan(replace(problem, constraint=None), step, inner, relaxation), problem=problem)
     state = _start(plan, init), plan.regularizer.start()
     settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
@@ -159,12 +158,8 @@ def three_operators(plan: _Plan, state: State) -> tuple[State, Values]:
 
 
 def _plan(problem: Problem, step: Any, inner: int, relaxation: Any = 1.0) -> _Plan:
-    data = jax.tree.map(jnp.asarray, problem.data)
-    if data.curvature is None:
-        raise ValueError(f"data={type(data).__name__} has no gradient; use pdhg, admm or douglas_rachford")
-    if step is None:
-        curvature = bound_of_each(lambda term: term.curvature, data) * squared_norm(problem.operator)
-        step = 1 / jnp.maximum(curvature, jnp.finfo(problem.like.dtype).tiny)
+    steepest = curvature(problem.data, problem.operator)
+    step = 1 / jnp.maximum(steepest, jnp.finfo(problem.like.dtype).tiny) if step is None else step
     like = problem.like
     return _Plan(problem, make_regularizer(problem, inner), per_example(step, like), per_example(relaxation, like))
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from mtjax.physics.operator import Identity, Operator, fourier, inverse_fourier, total
@@ -10,6 +11,7 @@ from mtjax.solvers.data_terms import L2, DataTerm, WeightedL2
 from mtjax.solvers.interpolate import fill_in
 from mtjax.solvers.normal import circular_inverse, conjugate_gradient, data_prox
 from mtjax.solvers.problem import Problem
+from mtjax.solvers.transforms import is_orthogonal
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -28,6 +30,10 @@ class Selection:
         """`argmin_z t/2 Σ w |D z − y|² + ½‖z − v‖²`, pixel by pixel."""
         return (v + t * self.target) / (1 + t * self.weights)
 
+    def remainder(self, v: Values, t: Values) -> Values:
+        """`v − prox(v, t)`."""
+        return t * (self.weights * v - self.target) / (1 + t * self.weights)
+
 
 @pytree
 class Fidelity:
@@ -40,13 +46,17 @@ class Fidelity:
         """The data term's."""
         return self.data.prox(v, t, self.y)
 
+    def remainder(self, v: Any, t: Any) -> Any:
+        """`v − prox(v, t)`."""
+        return jax.tree.map(jnp.subtract, v, self.prox(v, t))
+
 
 @pytree
 class Term:
     """One term `g(L x)` and its penalty `rho`."""
 
     operator: Operator
-    function: Any  # has prox(v, t)
+    function: Any  # has prox(v, t) and remainder(v, t), what prox takes away
     rho: Values
     transfer: Any = None  # of L, where L is cheaper in the Fourier domain
 
@@ -122,11 +132,6 @@ def plan_of_terms(problem: Problem, terms: tuple[Term, ...]) -> Plan:
         return Plan(problem, terms)
     grams = (jnp.zeros_like(regularized), regularized)
     return Plan(problem, terms, grams, _inverse(regularized))
-
-
-def is_orthogonal(operator: Operator) -> bool:
-    """Whether `LᴴL = LLᴴ` is the identity."""
-    return isinstance(operator, Identity)
 
 
 def _regularized(problem: Problem, terms: tuple[Term, ...]) -> Values | None:

@@ -16,6 +16,7 @@ KERNEL = physics.kernels.gaussian(0.7, 5)
 MASK = RANDOM.uniform(size=(12, 11)) < 0.6
 IMAGE = RANDOM.uniform(size=(12, 11, 1))
 WEIGHT = 0.03
+IDENTITY = physics.Identity()
 
 
 @pytest.fixture(autouse=True)
@@ -216,11 +217,13 @@ def test_denoise_tv_is_optimal_and_differentiable():
 
 def test_make_gives_solvers_their_parameters():
     y = jnp.asarray(RANDOM.uniform(size=(2, 8, 8, 1)))
+    particular = {"blind_deconvolution": {"kernel_size": 3, "iterations": 1}}
     for kind, entry in solvers.SOLVERS.items():
-        solve, tunable = solvers.make({"kind": kind})
+        solve, tunable = solvers.make({"kind": kind, **particular.get(kind, {})})
         assert tunable == entry.tunable
         values = {name: jnp.array(high) for name, (_, high) in tunable.items()}
-        assert solve(y, physics.Identity(), **values).image.shape == y.shape
+        operator = physics.Radon(jnp.linspace(0, 180, 5), (8, 8)) if kind == "filtered_back_projection" else IDENTITY
+        assert solve(operator(y), operator, **values).image.shape == y.shape
     solve, tunable = solvers.make({"kind": "admm", "prior": {"kind": "tv", "isotropic": False}, "iterations": 7})
     expected = solvers.admm(y, physics.Identity(), TotalVariation(0.05, isotropic=False), iterations=7)
     np.testing.assert_allclose(solve(y, physics.Identity(), weight=0.05).image, expected.image)

@@ -105,7 +105,7 @@ def _filtered(y: Pixels, guide: Pixels, sigma: Values, step: _Step) -> Pixels:
     inverse = _in_two_dimensions(np.linalg.inv(step.transform(step.patch)), y.dtype)
 
     def tile(sums: Values, start: Int[Array, "2"]) -> tuple[Values, None]:
-        corner = (start[0], start[1], 0)
+        corner = (start[0], start[1], jnp.zeros_like(start[0]))
         seen = _patches(lax.dynamic_slice(sources, corner, (size, size, sources.shape[-1])), step.patch)
         own = [_own(start[axis], counts[axis], n - step.patch, step) for axis, n in enumerate((height, width))]
         fits = [_inside(start[axis], places, n - step.patch, step) for axis, n in enumerate((height, width))]

@@ -60,9 +60,7 @@ def denoise_tv(
 
 def _objective(plan: _Plan, x: Values) -> Values:
     misfit = jnp.sum((x - plan.y) ** 2, (-3, -2, -1)) / 2
-    return (
-        misfit + (plan.weight * TotalVariation(1.0, boundary="reflect").value(x)[..., None, None, None])[..., 0, 0, 0]
-    )
+    return misfit + TotalVariation(plan.weight, boundary="reflect").value(x)
 
 
 def _dual_of(state: Any) -> Dual:
