@@ -63,7 +63,7 @@ def solve_command(request: Request) -> int:
 
 
 def read_observation(path: Path, what: str) -> Any:
-    """float32 [H, W, 1 or 3] from a picture, or [H, W] or [H, W, C] from a .npy file; ConfigError for anything else."""
+    """[H, W, 1 or 3] from a picture, [H, W, C] from a .npy file [H, W] or [H, W, C]; else ConfigError."""
     from mtjax.data.sources.pictures import read_picture
 
     if not path.is_file():
@@ -81,7 +81,7 @@ def read_observation(path: Path, what: str) -> Any:
     pixels = pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     gray = pixels.shape[-1] == 3 and (pixels == pixels[..., :1]).all()
-    return jnp.asarray(pixels[..., :1] if gray else pixels, np.result_type(np.float32, pixels.dtype.type(0)))
+    return jnp.asarray(pixels[..., :1] if gray else pixels, jnp.complex64 if np.iscomplexobj(pixels) else jnp.float32)
 
 
 def make_operator(request: Request, y: Any) -> Operator:

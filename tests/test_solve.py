@@ -1,5 +1,6 @@
 """`mtjax solve` as a person meets it: pictures in, pictures out, and one line for what is wrong."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows, columns = np.indices((37, 50))
     sharp = np.where((rows // 9 + columns // 11) % 2, 0.75, 0.3)[..., None] * np.array([1.0, 0.9, 0.7])
-    blurred = physics.Blur(np.full((5, 5), 0.04), "valid")(sharp.astype(np.float32))
+    blurred = physics.Blur(np.full((5, 5), 0.04), "valid")(jnp.asarray(sharp, jnp.float32))
     save("blurred.png", np.asarray(blurred) + 0.005 * RANDOM.standard_normal(blurred.shape))
     save("gray.png", sharp[..., 0])
     np.save("sharp.npy", sharp)
@@ -61,11 +62,12 @@ def test_a_blurred_photograph_gets_sharper_and_keeps_its_frame(folder, capsys):
 
 
 def test_the_weight_is_chosen_where_none_is_given(folder, capsys):
-    code, out, _ = solve(capsys, "blurred.png --operator=blur --kernel=box --operator.size=5 --method=wiener "
-                                 "--operator.boundary=circular --out=w.png")  # fmt: skip
+    sharp = np.load("sharp.npy")
+    save("noisy.png", sharp + 0.08 * RANDOM.standard_normal(sharp.shape))
+    code, out, _ = solve(capsys, "noisy.png --method=wiener --out=w.png")
     assert code == 0 and "noise_to_signal" in out
-    value = float(out.split("noise_to_signal")[1].split(":")[0])
-    assert 1e-5 < value < 0.5  # not at an end of its range
+    assert 1e-4 < float(out.split("noise_to_signal")[1].split(":")[0]) < 0.5  # its range is from 1e-5 to 1
+    assert error(read("w.png"), sharp) < 0.8 * error(read("noisy.png"), sharp)
 
 
 def test_a_gray_picture_stays_gray_and_missing_pixels_are_filled(folder, capsys):

@@ -15,8 +15,8 @@ TERMS = {
     "l2": solvers.L2(),
     "weighted": solvers.WeightedL2(WEIGHTS),
     "l1": solvers.L1(),
-    "huber": solvers.Huber(0.3),
-    "poisson": solvers.Poisson(0.05),
+    "huber": solvers.Huber(0.25),
+    "poisson": solvers.Poisson(0.0625),
     "ball": solvers.L2Ball(0.8),
 }
 SEPARABLE = [name for name in TERMS if name != "ball"]
@@ -38,7 +38,7 @@ def by_definition(name, z, y):
     """The value at each pixel, in NumPy."""
     r = z - y
     if name == "poisson":
-        mean = z + 0.05
+        mean = z + 0.0625
         with np.errstate(divide="ignore", invalid="ignore"):
             log = np.where(y > 0, y * np.log(np.where(y > 0, mean / np.where(y > 0, y, 1), 1)), 0)
         return np.where(mean < 0, np.inf, mean - y - np.where(np.isnan(log), -np.inf, log))
@@ -46,7 +46,7 @@ def by_definition(name, z, y):
         "l2": r**2 / 2,
         "weighted": np.broadcast_to(WEIGHTS, r.shape) * r**2 / 2,
         "l1": np.abs(r),
-        "huber": np.where(np.abs(r) < 0.3, r**2 / 2, 0.3 * np.abs(r) - 0.045),
+        "huber": np.where(np.abs(r) < 0.25, r**2 / 2, 0.25 * np.abs(r) - 0.03125),
     }[name]
 
 
