@@ -81,7 +81,46 @@ def bm3d(data: pathlib.Path) -> list[Row]:
     return rows
 
 
-CHECKS: dict[str, Callable[[pathlib.Path], list[Row]]] = {"bicubic": bicubic, "bm3d": bm3d}
+def scenarios() -> list[tuple[np.ndarray, float | None, float]]:
+    """The six blurs of IDD-BM3D (Danielyan et al., 2012): kernel, noise of 255 (None: BSNR of 40 dB), ISNR of TV."""
+    i, j = np.mgrid[-7:8, -7:8]
+    binomial = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]).astype(float)
+    k, n = np.mgrid[-12:13, -12:13]
+    kernels = [1.0 / (i**2 + j**2 + 1)] * 2 + [np.ones((9, 9)), binomial]
+    kernels += [np.exp(-(k**2 + n**2) / (2 * std**2)) for std in (1.6, 0.4)]
+    noises = (2**0.5, 8**0.5, None, 7.0, 2.0, 8.0)
+    figures = (7.34, 5.23, 8.61, 2.47, 3.35, 3.27)
+    return [(h / h.sum(), *rest) for h, *rest in zip(kernels, noises, figures, strict=True)]
+
+
+def deblur(data: pathlib.Path) -> list[Row]:
+    """Improvement of SNR on the cameraman by total variation, circular blur, 150 iterations, the best of 13 weights.
+
+    The figures are an independent implementation's, with its best of 7 weights; TVMM's (Danielyan et al., 2012) are
+    7.41, 5.17, 8.54, 2.57, 3.36 and 1.30.
+    """
+    clean = pictures(data, "restoration_test/Set12/01.png")[0] / 255
+    weights = jnp.geomspace(0.01, 0.12, 13)
+
+    @jax.jit
+    def solve(y: jax.Array, operator: physics.Operator, weights: jax.Array) -> jax.Array:
+        return jax.lax.map(
+            lambda w: solvers.admm(y, operator, solvers.TotalVariation(w), rho=5 * w, iterations=150).image, weights
+        )
+
+    rows = []
+    for number, (kernel, sigma, figure) in enumerate(scenarios(), 1):
+        operator = physics.Blur(jnp.asarray(kernel, jnp.float32))
+        blurred = np.asarray(operator(jnp.asarray(clean, jnp.float32)[..., None])[..., 0])
+        sigma = 255 * np.sqrt(blurred.var() / 1e4) if sigma is None else sigma
+        y = blurred + sigma / 255 * np.random.RandomState(0).standard_normal(clean.shape)
+        found = np.asarray(solve(jnp.asarray(y, jnp.float32), operator, weights * sigma**2 / 255))
+        best = max(psnr(255 * clean, 255 * image) for image in found)
+        rows.append(Row(f"TV deblurring, scenario {number}, ISNR", figure, best - psnr(255 * clean, 255 * y)))
+    return rows
+
+
+CHECKS: dict[str, Callable[[pathlib.Path], list[Row]]] = {"bicubic": bicubic, "deblur": deblur, "bm3d": bm3d}
 
 
 def main() -> None:
