@@ -53,6 +53,8 @@ class Mask(Operator):
         """The mask."""
         if len(shape) < 3 or any(m not in (1, n) for m, n in zip(self.mask.shape[-3:], shape[-3:], strict=True)):
             raise ValueError(f"mask has shape {self.mask.shape}, which does not match the image's {tuple(shape)}")
+        if jnp.iscomplexobj(self.mask) and not jnp.issubdtype(dtype, jnp.complexfloating):
+            raise ValueError(f"mask is complex, the image is {jnp.dtype(dtype)}; expected a complex image")
         return self.mask.astype(dtype)
 
     def split(self, shape: Shape, dtype: Any) -> tuple[Operator, Operator] | None:

@@ -104,11 +104,13 @@ class DenoiserSchedule(NamedTuple):
 def dpir_schedule(sigma: Any, iterations: int = 8, start: Any = 49 / 255, strength: Any = 0.23) -> DenoiserSchedule:
     """The schedule of DPIR (Zhang et al., 2021): denoise at levels falling from `start` to the noise's `sigma`.
 
-    The levels are spaced evenly in their logarithms, and `rho_k = strength · sigma² / level_k²`. Use it as
+    The levels are spaced evenly in their logarithms; what was denoised at one of them is then held to with the penalty
+    `strength · sigma² / level²` of the next. Use it as
     `hqs(y, A, Denoiser(f, s.weight), s.rho, s.growth, iterations)`. ValueError for fewer than 2 iterations.
     """
     if iterations < 2:
         raise ValueError(f"iterations={iterations} is no schedule; expected at least 2")
     sigma, start, strength = jax.tree.map(lambda v: 1.0 * jnp.asarray(v), (sigma, start, strength))
-    weight = strength * sigma**2
-    return DenoiserSchedule(weight, weight / start**2, (start / sigma) ** (2 / (iterations - 1)))
+    growth = (start / sigma) ** (2 / (iterations - 1))
+    weight = strength * sigma**2 * growth  # after denoising at one level, `hqs` solves with the next one's penalty
+    return DenoiserSchedule(weight, weight / start**2, growth)

@@ -251,8 +251,8 @@ def test_the_schedule_of_dpir():
     sigma, count, strength = 7.65 / 255, 8, 0.23
     schedule = solvers.dpir_schedule(sigma, count)
     levels = np.geomspace(49 / 255, sigma, count)
-    rho = strength * sigma**2 / levels**2
-    np.testing.assert_allclose(schedule.rho * schedule.growth ** np.arange(count), rho, rtol=1e-6)
+    rho = strength * sigma**2 / levels[1:] ** 2  # each after the denoising at the level before
+    np.testing.assert_allclose(schedule.rho * schedule.growth ** np.arange(count - 1), rho, rtol=1e-6)
     seen = []
 
     def denoise(x, sigma):
