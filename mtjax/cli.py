@@ -142,6 +142,9 @@ COMMANDS = {
     "show data": Command("one batch as a picture", ("config",), ("out",), shows("data")),
     "show model": Command("parameters and FLOPs by module", ("config",), (), shows("model")),
     "show devices": Command("the devices that JAX sees", (), (), shows("devices")),
+    "show operators": Command(
+        "the operators and noises that a config may name, with their parameters", (), (), shows("operators")
+    ),
     "show solvers": Command("the solvers that a config may name, with their parameters", (), (), shows("solvers")),
     "show tasks": Command("the kinds of task that a config may name, with their parameters", (), (), shows("tasks")),
 }

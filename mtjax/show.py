@@ -172,8 +172,8 @@ def devices() -> None:
 
 
 def solvers() -> None:
-    """Prints the solvers and priors that a config may name."""
-    from mtjax.solvers import PRIORS, SOLVERS
+    """Prints the solvers and priors that a config may name, and what else there is to call."""
+    from mtjax.solvers.catalog import BESIDE, PRIORS, SOLVERS
 
     rows = [
         (name, entry.problem, parameters(entry), ", ".join(entry.tunable), entry.source)
@@ -184,6 +184,18 @@ def solvers() -> None:
     screen.print(table("solvers", columns, rows))
     rows = [(name, summary(entry), parameters(entry)) for name, entry in PRIORS.items()]
     screen.print(table("\npriors", ("prior", "what it is", "parameters"), rows))
+    rows = [(entry.__name__, summary(entry), ", ".join(inspect.signature(entry).parameters)) for entry in BESIDE]
+    screen.print(table("\nfrom Python alone", ("function", "what it does", "parameters"), rows))
+
+
+def operators() -> None:
+    """Prints the operators and noises that a config may name."""
+    from mtjax.physics import NOISES, OPERATORS
+
+    screen = console()
+    for title, registry in (("operators", OPERATORS), ("\nnoises", NOISES)):
+        rows = [(name, summary(entry), parameters(entry)) for name, entry in registry.items()]
+        screen.print(table(title, ("kind", "what it is", "parameters"), rows))
 
 
 def tasks() -> None:

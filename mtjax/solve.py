@@ -186,8 +186,9 @@ def choose_weight(
 
     if not tunable:
         return {}
-    progress.begin(13 ** len(tunable))
-    best, _, _ = grid_search(worth, dict(tunable))
+    points, rounds = (7, 2) if len(tunable) == 1 else (4, 2)
+    progress.begin(rounds * points ** len(tunable))
+    best, _, _ = grid_search(worth, dict(tunable), points, rounds)
     return {name: jnp.asarray(value, jnp.float32) for name, value in best.items()}
 
 

@@ -29,7 +29,7 @@ def run(capsys, *words: str) -> tuple[int, str, str]:
     [
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
         ("show confg", "unknown show 'confg'; did you mean 'config'?"),
-        ("show", "show takes one word: config, data, model, devices, solvers, tasks"),
+        ("show", "show takes one word: config, data, model, devices, operators, solvers, tasks"),
         ("train now", "unexpected 'now' after 'train'"),
         ("--workdir=a train", "the command comes first"),
         ("train --workdir=a", "mtjax train needs --config=CONFIG"),
@@ -118,10 +118,12 @@ def test_show_config_marks_what_the_command_line_changed(capsys):
 
 
 def test_show_names_every_solver_and_task(capsys):
+    from mtjax.physics import NOISES, OPERATORS
     from mtjax.solvers import PRIORS, SOLVERS
     from mtjax.tasks import TASKS
 
-    for name, table in (("solvers", {**SOLVERS, **PRIORS}), ("tasks", TASKS)):
+    tables = {"solvers": [*SOLVERS, *PRIORS, "register"], "operators": [*OPERATORS, *NOISES], "tasks": TASKS}
+    for name, table in tables.items():
         code, out, _ = run(capsys, "show", name)
         assert code == 0
         assert all(entry in out for entry in table)

@@ -26,22 +26,27 @@ from mtjax.solvers.denoise import (
     denoise_nlm,
     denoise_tv,
     denoise_wavelet,
+    estimate_noise,
 )
 from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
-from mtjax.solvers.half_quadratic import hqs
+from mtjax.solvers.half_quadratic import dpir_schedule, hqs
 from mtjax.solvers.interpolate import bicubic, lanczos
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
 from mtjax.solvers.linearized_admm import linearized_admm
 from mtjax.solvers.low_rank import NuclearNorm
 from mtjax.solvers.multiframe import multiframe_tv
+from mtjax.solvers.multiframe_nlm import multiframe_nlm
 from mtjax.solvers.nonlinear import gauss_newton, gradient_descent
 from mtjax.solvers.pocs import pocs
 from mtjax.solvers.primal_dual import pdhg
 from mtjax.solvers.priors import Gradient, GroupL21, Prior, TotalVariation
 from mtjax.solvers.proximal_gradient import davis_yin, fista, ista
 from mtjax.solvers.red import red
+from mtjax.solvers.register import register
 from mtjax.solvers.richardson_lucy import richardson_lucy
+from mtjax.solvers.selection import best_weight, discrepancy, gcv, sure
+from mtjax.solvers.shift_and_add import shift_and_add
 from mtjax.solvers.solution import Solution
 from mtjax.solvers.sparsity import LpNorm, Wavelet
 from mtjax.solvers.tgv import TGV
@@ -161,6 +166,22 @@ def _red(
 
 def _denoise_by_tv(image: Any, strength: Any) -> Any:
     return denoise_tv(image, strength, 20).image
+
+
+def _hqs(
+    y: Any,
+    operator: Operator,
+    init: Any = None,
+    /,
+    *,
+    prior: Mapping[str, Any] | None = None,
+    weight: Any = None,
+    growth: Any = 1.5,
+    iterations: int = 20,
+) -> Solution:
+    """From a tenth of the penalty with which `admm` starts on."""
+    chosen = _prior(prior, weight)
+    return hqs(y, operator, chosen, chosen.penalty() / 10, growth, iterations, init=init)
 
 
 def _bicubic(y: Any, operator: Operator, /) -> Solution:
@@ -345,9 +366,17 @@ def _only_noise(kind: str, operator: Operator) -> None:
         raise ValueError(f"solver {kind!r} is for operator 'identity', not {type(operator).__name__}; try 'admm'")
 
 
+# What takes other things than `(y, A)`: for Python alone, and for `mtjax show solvers`.
+BESIDE: tuple[Callable[..., Any], ...] = (
+    register, shift_and_add, multiframe_nlm, estimate_noise, gcv, sure, discrepancy, best_weight, dpir_schedule,
+)  # fmt: skip
+
 SOLVERS: dict[str, SolverInfo] = {
     "wiener": SolverInfo(_wiener, {"noise_to_signal": (1e-5, 1.0)}, "‖Ax − y‖² + λ‖Rx‖²", "Wiener, 1949"),
     "admm": SolverInfo(_admm, {"weight": (1e-5, 1e-1)}, "½‖Ax − y‖² + g(Lx)", "Boyd et al., 2011"),
+    "hqs": SolverInfo(
+        _hqs, {"weight": (1e-5, 1e-1)}, "½‖Ax − y‖² + g(z) + ½ρ‖Lx − z‖², ρ growing", "Geman and Yang, 1995"
+    ),
     "pdhg": SolverInfo(_variational(pdhg), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx)", "Chambolle and Pock, 2011"),
     "linearized_admm": SolverInfo(
         _variational(linearized_admm), {"weight": (1e-5, 1e-1)}, "φ(Ax) + g(Lx)", "Lin, Liu and Su, 2011"

@@ -19,6 +19,7 @@ from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
 _EDGE = 1e-2  # jumps well below this count as smooth in the total variation
+_FEW, _LARGE = 100, 2**16  # taps of a kernel, and pixels, up to and from which on a sum of shifts is faster
 _GRADIENT = Gradient("reflect")
 
 
@@ -175,10 +176,53 @@ def _border(x: Values, margins: Any, mode: str = "constant") -> Values:
     return jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [*margins, (0, 0)], mode=mode)
 
 
+@pytree
+class _Taps(Operator):
+    """A blur with a small kernel, as a sum of shifted images: fewer operations than a Fourier transform of a large one.
+
+    The image is padded by `margins` in this mode; None where the observation is smaller instead.
+    """
+
+    kernel: Values
+    margins: tuple[tuple[int, int], tuple[int, int]] = static()
+    mode: str | None = static()
+    image: tuple[int, int] = static()
+
+    def __call__(self, x: Pixels, /) -> Measured:
+        """The blurred image."""
+        return _taps(self._pad(x), jnp.flip(self.kernel, AXES))
+
+    def adjoint(self, y: Measured, /) -> Pixels:
+        """The exact adjoint."""
+        rows, columns = self.kernel.shape[-3:-1]
+        spread = _taps(_border(y, ((rows - 1, rows - 1), (columns - 1, columns - 1))), self.kernel)
+        like = jax.ShapeDtypeStruct((*y.shape[:-3], *self.image, y.shape[-1]), y.dtype)
+        return jax.linear_transpose(self._pad, like)(spread)[0]
+
+    def _pad(self, x: Values) -> Values:
+        return x if self.mode is None else _border(x, self.margins, self.mode)
+
+
+def _taps(x: Values, kernel: Values) -> Values:
+    """Correlation where the whole kernel is inside, row by row of it: more taps in one loop are slower on a CPU."""
+    rows, columns = kernel.shape[-3:-1]
+    height, width = x.shape[-3] - rows + 1, x.shape[-2] - columns + 1
+    out = jnp.zeros((), x.dtype)
+    for i in range(rows):
+        row = x[..., i : i + height, :, :]
+        taps = [kernel[..., i, j, :][..., None, None, :] * row[..., j : j + width, :] for j in range(columns)]
+        out = jax.lax.optimization_barrier(out + sum(taps[1:], taps[0]))
+    return out
+
+
 def _prepared(operator: Operator, like: jax.ShapeDtypeStruct) -> Operator:
-    """`operator`, with what it would compute anew in each iteration computed now, if it is a blur."""
+    """`operator` in the form that is fastest in a loop, if it is a blur: as taps, or with its spectrum known."""
     if not isinstance(operator, Blur) or jnp.issubdtype(like.dtype, jnp.complexfloating):
         return operator
+    rows, columns = operator.kernel.shape[-3:-1]
+    if rows * columns <= _FEW and like.shape[-3] * like.shape[-2] >= _LARGE:
+        mode = None if operator.boundary == "valid" else _PAD_MODES.get(operator.boundary, "wrap")
+        return _Taps(operator.kernel.astype(like.dtype), operator.margins(), mode, like.shape[-3:-1])
     image: Any = like.shape[-3:-1]
     observed: Any = operator.output_shape(like.shape)[-3:-1]
     around, none = operator.margins(), ((0, 0), (0, 0))

@@ -1,5 +1,7 @@
 """Richardson-Lucy: scikit-image's iterations, flux, likelihood, boundaries, total variation, acceleration."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,3 +144,17 @@ def test_negative_values_and_single_precision():
     found = solve(y, physics.Blur(KERNEL.astype(np.float32), "valid"))
     assert found.image.dtype == jnp.float32 and found.image.shape == (18, 18)
     assert jnp.isfinite(found.image).all() and (found.image >= 0).all()
+
+
+@pytest.mark.parametrize("boundary", physics.BOUNDARIES)
+def test_a_sum_of_shifts_is_the_blur(monkeypatch, boundary):
+    module = sys.modules["mtjax.solvers.richardson_lucy"]
+    monkeypatch.setattr(module, "_LARGE", 0)
+    for size in ((4, 3), (2, 3, 5, 1)):
+        operator = physics.Blur(jnp.asarray(RANDOM.uniform(size=size)), boundary)
+        x = jnp.asarray(RANDOM.uniform(size=(2, 11, 10, 3)))
+        taps, y = module._prepared(operator, jax.ShapeDtypeStruct(x.shape, x.dtype)), operator(x)
+        assert isinstance(taps, module._Taps)
+        np.testing.assert_allclose(taps(x), y, atol=1e-12)
+        back = jnp.asarray(RANDOM.uniform(size=y.shape))
+        np.testing.assert_allclose(taps.adjoint(back), operator.adjoint(back), atol=1e-12)
