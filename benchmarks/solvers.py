@@ -57,13 +57,13 @@ def rows(size: int, iterations: int) -> list[Row]:
     mask = physics.Mask((jax.random.uniform(jax.random.key(2), (size, size, 1)) < 0.4).astype(y.dtype))
     kernel = physics.kernels.gaussian(1.6)
     blur, prior = physics.Blur(kernel), solvers.TotalVariation(1e-3)
-    zero_blur = physics.Blur(kernel, "zero")
+    zero_blur, small = physics.Blur(kernel, "zero"), physics.kernels.gaussian(0.8, 5)
     positive = y + 0.1
     admm = jax.jit(lambda y, a: solvers.admm(y, a, prior, rho=2e-2, iterations=iterations).image)
     gradient = jax.jit(jax.grad(lambda w, y: loss(w, y, blur, iterations)))
     wiener = jax.jit(lambda y: solvers.wiener(y, blur, 0.01, "laplacian").image)
     denoise = jax.jit(lambda y: solvers.denoise_tv(y, 0.1, iterations=iterations).image)
-    lucy = jax.jit(lambda y: solvers.richardson_lucy(y, zero_blur, iterations=30).image)
+    lucy = jax.jit(lambda y, a: solvers.richardson_lucy(y, a, iterations=30).image)
     nlm = jax.jit(lambda y: solvers.denoise_nlm(y, 0.08, patch=5, distance=6).image)
     host, psf, bright = np.asarray(y[..., 0]), np.asarray(kernel), np.asarray(positive[..., 0])
     restoration = skimage.restoration
@@ -81,11 +81,17 @@ def rows(size: int, iterations: int) -> list[Row]:
         Row("denoise_tv", lambda: denoise(y), iterations, passes=8 * iterations, peers=tv_peer),
         Row(
             "richardson_lucy",
-            lambda: lucy(positive),
+            lambda: lucy(positive, zero_blur),
             30,
             ffts=60,
             passes=6 * 30,
             peers={"skimage": lambda: restoration.richardson_lucy(bright, psf, 30, clip=False)},
+        ),
+        Row(
+            "richardson_lucy, 5x5",
+            lambda: lucy(positive, physics.Blur(small, "zero")),
+            30,
+            peers={"skimage": lambda: restoration.richardson_lucy(bright, np.asarray(small), 30, clip=False)},
         ),
         Row(
             "denoise_nlm",

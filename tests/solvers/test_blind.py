@@ -83,6 +83,7 @@ def test_an_example_does_not_depend_on_its_batch(solved):
     np.testing.assert_allclose(alone.image, found.image[1, ..., 0], atol=2e-2)
 
 
+@pytest.mark.slow
 def test_kernel_step_recovers_the_kernel_of_known_images():
     kernel = shaken()[0][..., None]
     x = jnp.asarray(RANDOM.standard_normal((40, 36, 1)), jnp.float32)

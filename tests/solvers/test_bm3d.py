@@ -113,6 +113,7 @@ def test_noise_goes_away_and_the_second_step_helps():
     assert error(found) < error(first) < error(wavelets) < SIGMA
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_examples():
     y = jnp.stack([NOISY, NOISY[::-1]])[..., None]
     sigma = jnp.array([SIGMA, 0.5 * SIGMA])
@@ -124,6 +125,7 @@ def test_a_batch_is_its_examples():
         np.testing.assert_allclose(mapped[i, ..., 0], alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_color_uses_all_channels():
     colors = np.array([1.0, 0.8, 0.5])
     y = (CLEAN[..., None] * colors + SIGMA * RANDOM.standard_normal((*CLEAN.shape, 3))).astype(np.float32)
@@ -133,6 +135,7 @@ def test_color_uses_all_channels():
     assert errors[0] < 0.9 * errors[1]
 
 
+@pytest.mark.slow
 def test_much_noise():
     y = jnp.asarray(CLEAN + 0.3 * RANDOM.standard_normal(CLEAN.shape), jnp.float32)
     assert error(denoise(y, 0.3, "high")) < 0.35 * 0.3

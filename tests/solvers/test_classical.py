@@ -240,6 +240,7 @@ def test_bad_arguments_get_one_line(wrong, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_hyper_laplacian_beats_every_linear_estimate():
     x = jnp.asarray(skimage.data.camera()[20:212, 140:332].reshape(96, 2, 96, 2, 1).mean((1, 3)) / 255)
     operator = physics.Blur(physics.kernels.disk(2.5))

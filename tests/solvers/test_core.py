@@ -301,7 +301,13 @@ def test_large_images_go_one_by_one_where_they_share_their_operator(monkeypatch,
     assert found.image.shape[0] == 3
 
 
-@pytest.mark.parametrize("options", [{"iterations": 4}, {"tolerance": 1e-5, "max_iterations": 500, "trace": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"iterations": 4}, marks=pytest.mark.slow),
+        {"tolerance": 1e-5, "max_iterations": 500, "trace": True},
+    ],
+)
 def test_one_by_one_is_the_same_as_together(monkeypatch, options):
     direction = jnp.asarray(RANDOM.normal(size=BATCH.shape))
     operator = physics.Blur(KERNELS[0])

@@ -75,11 +75,10 @@ def test_phases_are_retrieved_from_the_spectral_guess(method, options):
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("gauss_newton", (("iterations", 15),)),
-        ("gauss_newton", UNTIL),
-        ("gradient_descent", UNTIL),
+        pytest.param("gauss_newton", (("iterations", 15),), id="unrolled", marks=pytest.mark.slow),
+        pytest.param("gauss_newton", UNTIL, id="gauss_newton"),
+        pytest.param("gradient_descent", UNTIL, id="gradient_descent"),
     ],
-    ids=["unrolled", "gauss_newton", "gradient_descent"],
 )
 def test_gradients_are_those_of_the_implicit_function(method, options):
     model, y, direction = physics.Gamma(0.6), uniform(3, 4, 1), uniform(3, 4, 1)
@@ -103,6 +102,7 @@ def test_gradients_are_those_of_the_implicit_function(method, options):
 
 
 @pytest.mark.parametrize("method", ["gauss_newton", "gradient_descent"])
+@pytest.mark.slow
 def test_examples_do_not_touch_each_other(method):
     y = PIXELWISE(uniform(3, 3, 4, 1))
     y = y.at[1, 2, 2, 0].set(jnp.nan)

@@ -27,7 +27,7 @@ def near(found, expected):
     return np.linalg.norm(np.asarray(found) - np.asarray(expected)) / np.linalg.norm(np.asarray(expected))
 
 
-@pytest.mark.parametrize("name", ["admm", "pdhg", "douglas_rachford"])
+@pytest.mark.parametrize("name", ["admm", "pdhg", pytest.param("douglas_rachford", marks=pytest.mark.slow)])
 def test_implicit_gradients_are_unrolled_ones_and_finite_differences(name):
     observed = jnp.asarray(IMAGE)
     weights = jnp.asarray(RANDOM.uniform(size=SHAPE))

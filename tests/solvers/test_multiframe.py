@@ -83,6 +83,7 @@ def test_joint_total_variation_is_admms_for_any_rho_and_batch():
     np.testing.assert_allclose(other.image, found.image, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_gradients_of_joint_total_variation():
     """With respect to the offsets, too: one can register by how well the frames agree."""
     offsets, operator = burst(3)
@@ -103,6 +104,7 @@ def test_gradients_of_joint_total_variation():
     np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-7, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_absolute_errors_bear_with_a_wrong_frame():
     _, operator = burst(6)
     y = physics.split_frames(apply(operator, image()), 6).at[2].set(RANDOM.uniform(size=(12, 12, 1)))

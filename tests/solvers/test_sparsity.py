@@ -118,6 +118,7 @@ def test_priors_have_finite_gradients_at_zero(prior):
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.slow
 def test_denoising_in_an_orthogonal_basis_is_one_thresholding():
     y = jnp.asarray(RANDOM.uniform(size=(12, 10, 1)))
     prior = Wavelet(0.1, "db2", 2)
