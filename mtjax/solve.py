@@ -107,7 +107,12 @@ def make_operator(request: Request, y: Any) -> Operator:
                 texts |= {"kernel": "file", "path": request.kernel}
     node = completed("operator", kind, texts, "--operator")
     builder = lookup(physics.OPERATORS, node.pop("kind"), "--operator")
-    return jax.tree.map(_only, builder(jax.random.split(jax.random.key(0), 1), y.shape, **node))
+    operator = jax.tree.map(_only, builder(jax.random.split(jax.random.key(0), 1), y.shape, **node))
+    if isinstance(operator, physics.Blur):
+        rows, columns = operator.kernel.shape[-3:-1]
+        if rows >= y.shape[0] or columns >= y.shape[1]:
+            raise ConfigError(f"the kernel has {rows}x{columns} pixels, the photograph {y.shape[0]}x{y.shape[1]}")
+    return operator
 
 
 def _only(leaf: Any) -> Any:

@@ -102,6 +102,7 @@ def test_super_resolution_makes_it_larger(folder, capsys):
         ("gray.png --method=bicubic --weight=3", "no weight"),
         ("gray.png --operator=blur --kernel=nothing.npy", "nothing.npy"),
         ("gray.png --operator=blur --kernel=sharp.npy", "sharp.npy"),
+        ("gray.png --operator=blur --kernel=gray.png", "the kernel has 37x50 pixels"),
         ("gray.png --kernel=kernel.npy", "--kernel belongs to --operator=blur"),
         ("gray.png --operator=mask", "--operator=mask needs --mask=FILE"),
         ("gray.png --operator=mask --mask=blurred.png", "the photograph (37, 50)"),
