@@ -57,7 +57,7 @@ def rows(size: int, iterations: int) -> list[Row]:
     mask = physics.Mask((jax.random.uniform(jax.random.key(2), (size, size, 1)) < 0.4).astype(y.dtype))
     kernel = physics.kernels.gaussian(1.6)
     blur, prior = physics.Blur(kernel), solvers.TotalVariation(1e-3)
-    zero_blur, small = physics.Blur(kernel, "zero"), physics.kernels.gaussian(0.8, 5)
+    zero_blur = physics.Blur(kernel, "zero")
     positive = y + 0.1
     admm = jax.jit(lambda y, a: solvers.admm(y, a, prior, rho=2e-2, iterations=iterations).image)
     gradient = jax.jit(jax.grad(lambda w, y: loss(w, y, blur, iterations)))
@@ -69,6 +69,13 @@ def rows(size: int, iterations: int) -> list[Row]:
     restoration = skimage.restoration
     tv_peer = {"chambolle": lambda: restoration.denoise_tv_chambolle(host, 0.1, eps=0, max_num_iter=iterations)}
     wiener_peer = {"skimage": lambda: restoration.wiener(host, psf, 0.01, clip=False)}
+
+    def lucy_taps(size: int, std: float) -> Row:
+        taps = physics.kernels.gaussian(std, size)
+        peer = lambda: restoration.richardson_lucy(bright, np.asarray(taps), 30, clip=False)  # noqa: E731
+        run = lambda: lucy(positive, physics.Blur(taps, "zero"))  # noqa: E731
+        return Row(f"richardson_lucy, {size}x{size}", run, 30, peers={"skimage": peer})
+
     alone = {"one image": lambda: admm(y, blur)}
     means = {"patch_size": 5, "patch_distance": 6, "h": 0.08}
     return [
@@ -87,12 +94,7 @@ def rows(size: int, iterations: int) -> list[Row]:
             passes=6 * 30,
             peers={"skimage": lambda: restoration.richardson_lucy(bright, psf, 30, clip=False)},
         ),
-        Row(
-            "richardson_lucy, 5x5",
-            lambda: lucy(positive, physics.Blur(small, "zero")),
-            30,
-            peers={"skimage": lambda: restoration.richardson_lucy(bright, np.asarray(small), 30, clip=False)},
-        ),
+        *(lucy_taps(n, std) for n, std in ((5, 0.8), (9, 1.2))),
         Row(
             "denoise_nlm",
             lambda: nlm(y),

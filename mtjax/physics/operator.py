@@ -31,6 +31,19 @@ def inverse_fourier(spectrum: Spectrum, like: Any) -> Pixels:
     return jnp.fft.irfft2(spectrum, s=like.shape[-3:-1], axes=AXES)
 
 
+def zero_border(x: Pixels, margins: Any) -> Inexact[Array, "... h w C"]:
+    """Images with so many rows and columns of zeros around: `((top, bottom), (left, right))`.
+
+    They are joined to it, since of what is computed and padded in one go XLA makes slow loops on a CPU.
+    """
+    for axis, sides in zip(AXES, margins, strict=True):
+        if any(sides):
+            shapes = [[n if a == axis % x.ndim else size for a, size in enumerate(x.shape)] for n in sides]
+            top, bottom = (jnp.zeros(shape, x.dtype) for shape in shapes)
+            x = jnp.concatenate([top, x, bottom], axis)
+    return x
+
+
 def columns(width: int, dtype: Any) -> int:
     """How many columns the spectrum of images of this width has."""
     return width if jnp.issubdtype(dtype, jnp.complexfloating) else width // 2 + 1

@@ -10,7 +10,6 @@ from mtjax.physics.frames import Frames
 from mtjax.physics.operator import AXES, Operator, Pixels
 from mtjax.physics.sampling import Downsample
 from mtjax.pytree import pytree, static
-from mtjax.solvers.proximal import per_example
 from mtjax.typing import Array, Inexact
 
 Blocks = Inexact[Array, "... C h w g g"]  # one matrix for each group of frequencies
@@ -18,31 +17,41 @@ Blocks = Inexact[Array, "... C h w g g"]  # one matrix for each group of frequen
 
 @pytree
 class AliasedInverse:
-    """`(AᴴA + ρ LᴴL)⁻¹` of a burst `A` and circular `L`, as the inverses of the matrices of all groups."""
+    """`(AᴴA + Σ ρ LᴴL)⁻¹` of a burst `A` and circular `L`, as the inverses of the matrices of all groups."""
 
-    blocks: Blocks
+    normal: Blocks  # of AᴴA
+    penalty: Inexact[Array, "... C h w g"]  # the diagonals of Σ ρ LᴴL
+    inverse: Blocks
     factor: int = static()
+
+    def scaled(self, factor: Any) -> "AliasedInverse":
+        """The inverse for every penalty multiplied by `factor`, a number or `[*b, 1, 1, 1]`."""
+        return _inverted(self.normal, jnp.asarray(factor)[..., None] * self.penalty, self.factor)
 
     def __call__(self, b: Pixels, /) -> Pixels:
         """The image `x` with `(AᴴA + ρ LᴴL) x = b`."""
         groups = _gather(jnp.fft.fft2(b, axes=AXES), self.factor)
-        x = jnp.fft.ifft2(_scatter(jnp.einsum("...gk,...k->...g", self.blocks, groups), self.factor), axes=AXES)
+        x = jnp.fft.ifft2(_scatter(jnp.einsum("...gk,...k->...g", self.inverse, groups), self.factor), axes=AXES)
         return x if jnp.iscomplexobj(b) else x.real
 
 
-def aliased_inverse(
-    operator: Operator, regularizer: Operator, rho: Any, like: jax.ShapeDtypeStruct
-) -> AliasedInverse | None:
-    """The inverse, if `operator` is a burst that decimates circular convolutions (shifts, blurs), and `L` is circular.
+def _inverted(normal: Any, penalty: Any, factor: int) -> AliasedInverse:
+    matrices = normal + penalty[..., None] * jnp.eye(factor**2)
+    return AliasedInverse(normal, penalty, jnp.linalg.inv(matrices), factor)
 
+
+def aliased_inverse(operator: Operator, regularized: Any, like: jax.ShapeDtypeStruct) -> AliasedInverse | None:
+    """The inverse, if `operator` is a burst that decimates circular convolutions (shifts, blurs); else None.
+
+    `regularized` is the whole spectrum of `Σ ρ LᴴL`, None where that is not circular.
     With `Hₖ` the transfer function of frame k, a group's matrix is `Σₖ conj(Hₖ[m]) Hₖ[n] / factor²`, for frequencies
     `m` and `n` that decimation maps to the same one (Tsai and Huang, 1984).
     """
-    if not isinstance(operator, Frames):
+    if regularized is None or not isinstance(operator, Frames):
         return None
     dtype = jnp.result_type(like.dtype, jnp.complex64)
-    parts, gram = operator.split_each(like.shape, dtype), regularizer.gram(like.shape, dtype)
-    if parts is None or gram is None or not isinstance(parts[0], Downsample):
+    parts = operator.split_each(like.shape, dtype)
+    if parts is None or not isinstance(parts[0], Downsample):
         return None
     shape = (*like.shape[:-3], operator.count, *like.shape[-3:])
     transfer = parts[1].transfer(shape, dtype)
@@ -54,8 +63,8 @@ def aliased_inverse(
     if transfer.ndim == 3 or transfer.shape[-4] == 1:  # the same for all frames
         seen = (operator.count**0.5) * (seen if transfer.ndim > 3 else seen[None])
     normal = jnp.einsum("...kchwm,...kchwn->...chwmn", seen.conj(), seen) / factor**2
-    penalty = _gather(per_example(rho, like) * jnp.broadcast_to(gram, (height, width, 1)), factor)
-    return AliasedInverse(jnp.linalg.inv(normal + penalty[..., None] * jnp.eye(factor**2)), factor)
+    *batch, _, _, channels = jnp.shape(regularized)
+    return _inverted(normal, _gather(jnp.broadcast_to(regularized, (*batch, height, width, channels)), factor), factor)
 
 
 def _gather(spectrum: Inexact[Array, "... H W C"], factor: int) -> Inexact[Array, "... C h w g"]:

@@ -9,7 +9,7 @@ from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree
 from mtjax.solvers.fixed_point import run
 from mtjax.solvers.proximal import dot, per_example
-from mtjax.solvers.solution import Solution, as_images, image_like
+from mtjax.solvers.solution import Solution, as_images, image_like, start_image
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -65,16 +65,6 @@ def iterative_back_projection(
         measured=_image_of,
         smooth=(_plain, _image_of),
     )
-
-
-def start_image(init: Any, like: jax.ShapeDtypeStruct) -> Values:
-    """The image `init`, or that of a `Solution`, or zeros; ValueError if its shape is not that of the image."""
-    if init is None:
-        return jnp.zeros(like.shape, like.dtype)
-    start = as_images(init.image if isinstance(init, Solution) else init)[0].astype(like.dtype)
-    if start.shape != like.shape:
-        raise ValueError(f"init has shape {start.shape}; expected the image's {like.shape}")
-    return start
 
 
 def _update(plan: _Plan, state: tuple[Values, Any]) -> tuple[Any, Values]:

@@ -276,7 +276,7 @@ def _multiframe_tv(
     *,
     weight: Any = 2e-3,
     data: Literal["l2", "l1"] = "l2",
-    rho: Any = 2e-2,
+    rho: Any = None,
     iterations: int = 100,
 ) -> Solution:
     return multiframe_tv(y, operator, weight, rho, iterations, data=None if data == "l2" else L1())

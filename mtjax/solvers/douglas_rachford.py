@@ -7,13 +7,10 @@ import jax
 
 from mtjax.physics.operator import Identity, Operator
 from mtjax.pytree import pytree
-from mtjax.solvers.admm import objective
 from mtjax.solvers.data_terms import DataTerm
-from mtjax.solvers.fixed_point import run
-from mtjax.solvers.interpolate import bicubic
 from mtjax.solvers.primal_dual import check_relaxation
 from mtjax.solvers.priors import Prior
-from mtjax.solvers.problem import Problem, initial_image, pose, warm
+from mtjax.solvers.problem import Problem, first_image, minimize, pose
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution
 from mtjax.solvers.splitting import Parts, Plan, Term, analyze, fidelity, plan_of_terms, solve_x
@@ -68,8 +65,8 @@ def douglas_rachford(
     Peyré, 2013; O'Connor and Vandenberghe, 2014): a division of spectra where all of it is circular, conjugate
     gradients otherwise. The image satisfies the constraint.
     `1 / rho` > 0 is the step of the proximal maps, by default what the first prior recommends, a tenth of it for the
-    data term; `relaxation`, in (0, 2), goes beyond each iterate above 1: 1.8 halved the error after 100 iterations, at
-    least. Both are numbers, or one for each example; the minimizer depends on neither.
+    data term; `relaxation`, in (0, 2), goes beyond each iterate above 1. Both are numbers,
+    or one for each example; the minimizer depends on neither.
     Other arguments are as in `admm`. `residual` is the last relative change of the state. ValueError likewise.
     """
     problem = pose(y, operator, prior, data, constraint)
@@ -79,16 +76,14 @@ def douglas_rachford(
     image = Term(Identity(), _Constraint(problem), penalty)
     plan = plan_of_terms(problem, (image, fidelity(problem, penalty), *priors))
     graph = _Graph(plan, per_example(relaxation, problem.like))
-    state = warm(init, initial_state(plan, init))
-    settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    return problem.deliver(run(update, graph, state, False, **settings, trace=trace, objective=objective))
+    state = initial_state(plan, init)
+    return minimize(update, graph, state, init, iterations, tolerance, max_iterations, trace)
 
 
 def initial_state(plan: Plan, init: Any) -> State:
     """`(x, A x, L₁ x, ...)` for the image to start from: a plain interpolation unless given."""
-    image = initial_image(plan.problem, init)
-    image = bicubic(plan.problem.y, plan.problem.operator).image if image is None else image
-    return analyze(plan, image), image if plan.inverse is None else None
+    image = first_image(plan.problem, init)
+    return analyze(plan, image), None if plan.direct else image
 
 
 def update(graph: _Graph, state: State) -> tuple[State, Values]:

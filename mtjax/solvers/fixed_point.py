@@ -20,7 +20,6 @@ from mtjax.solvers.solution import Solution, finish, fixed_count, stopped_status
 from mtjax.typing import Array, Bool, Inexact, Int
 
 Update = Callable[[Any, Any], tuple[Any, Any]]
-Step = Callable[[Any, Any], Any]
 Objective = Callable[[Any, Any], Any]
 _LARGE = 2**15  # pixels from which on, on a CPU, images of a batch are solved one after the other
 
@@ -88,7 +87,7 @@ def _counted(settings: _Settings, count: int, plan: Any, state: Any) -> Solution
             return new, {}
         return new, settings.record(plan, new, image, distance(settings.measured(new), settings.measured(state)))
 
-    kept = jax.checkpoint(once)
+    kept = jax.checkpoint(once)  # of each iteration only the state is stored for gradients, the rest computed again
     before, lines = lax.scan(lambda s, _: kept(plan, s), state, None, length=count - 1)
     after, image = settings.update(plan, before)
     residual = distance(settings.measured(after), settings.measured(before))
@@ -114,16 +113,6 @@ def _until(settings: _Settings, tolerance: float, max_iterations: int, smooth: A
         residual = distance(after, state)
     trace = {name: jnp.moveaxis(values, 0, -1) for name, values in lines.items()}
     return Solution(image, stopped_status(residual, converged), count, residual, trace or None, ended)
-
-
-def repeat(step: Step, plan: Any, state: Any, iterations: int) -> Any:
-    """`step(plan, ·)` applied `iterations` times, as a scan; gradients are those of the unrolled iterations.
-
-    Of each iteration only its state is kept for the gradient, the rest is computed again: on two CPU cores that takes
-    a quarter less time than keeping all intermediate arrays, besides the memory.
-    """
-    once = jax.checkpoint(step)
-    return lax.scan(lambda s, _: (once(plan, s), None), state, None, length=iterations)[0]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

@@ -8,12 +8,9 @@ import jax.numpy as jnp
 
 from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree
-from mtjax.solvers.admm import objective
 from mtjax.solvers.data_terms import DataTerm
-from mtjax.solvers.fixed_point import run
-from mtjax.solvers.interpolate import bicubic
 from mtjax.solvers.priors import Prior
-from mtjax.solvers.problem import Problem, initial_image, pose, warm
+from mtjax.solvers.problem import Problem, first_image, minimize, pose
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution
 from mtjax.solvers.splitting import Plan, analyze, make_plan, solve_x
@@ -62,22 +59,11 @@ def hqs(
     if tolerance is not None and not (isinstance(growth, int | float) and growth == 1):
         raise ValueError(f"growth={growth} with a tolerance: the iteration has no limit; expected growth=1")
     plan = make_plan(problem, per_example(rho, problem.like))
-    image = initial_image(problem, init)
-    image = bicubic(problem.y, problem.operator).image if image is None else image
+    image = first_image(problem, init)
     one = jnp.ones((*image.shape[:-3], 1, 1, 1), jnp.finfo(image.dtype).dtype)
-    solution = run(
-        update,
-        _Schedule(plan, per_example(growth, problem.like)),
-        warm(init, (image, one)),
-        False,
-        iterations=8 if iterations is None and tolerance is None else iterations,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-        trace=trace,
-        objective=objective,
-        measured=_image,
-    )
-    return problem.deliver(solution)
+    iterations = 8 if iterations is None and tolerance is None else iterations
+    schedule = _Schedule(plan, per_example(growth, problem.like))
+    return minimize(update, schedule, (image, one), init, iterations, tolerance, max_iterations, trace, measured=_image)
 
 
 def update(schedule: _Schedule, state: tuple[Values, Values]) -> tuple[tuple[Values, Values], Values]:

@@ -12,7 +12,7 @@ from mtjax.solvers.data_terms import L2
 from mtjax.solvers.fixed_point import run
 from mtjax.solvers.priors import Prior
 from mtjax.solvers.proximal import dot, per_example
-from mtjax.solvers.solution import Solution, Status, as_images, finish, image_like, stopped_status
+from mtjax.solvers.solution import Solution, Status, as_images, finish, image_like, start_image, stopped_status
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -145,7 +145,7 @@ def conjugate_gradient(
     """
     y, plain = as_images(y)
     like = image_like(y, operator)
-    start = starting_image(init, like)
+    start = start_image(init, like)
     if tolerance is None:
         r = y if init is None else jax.tree.map(jnp.subtract, y, operator(start))
         s = operator.adjoint(r)
@@ -162,16 +162,6 @@ def conjugate_gradient(
         operator.normal, operator.adjoint(y), start, tolerance=tolerance, max_iterations=max_iterations
     )
     return finish(x, plain, stopped_status(residual, residual <= 2 * tolerance), count, residual, state=x)
-
-
-def starting_image(init: Any, like: jax.ShapeDtypeStruct) -> Values:
-    """`init` or, of a solution, its image; without one, zeros; ValueError if it has another shape than `like`."""
-    if init is None:
-        return jnp.zeros(like.shape, like.dtype)
-    start = as_images(init.image if isinstance(init, Solution) else init)[0]
-    if start.shape != like.shape:
-        raise ValueError(f"init has shape {start.shape}; expected the image's {like.shape}")
-    return start.astype(like.dtype)
 
 
 def _conjugate(plan: _Plan, state: Any) -> tuple[Any, Values]:
@@ -216,7 +206,7 @@ def landweber(
     step = per_example(1 / operator.norm_bound() ** 2 if step is None else step, like)
     plan = _Plan(operator, y, step, constraint)
     options: Any = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    return run(_descend, plan, starting_image(init, like), plain, **options, trace=trace, objective=_misfit)
+    return run(_descend, plan, start_image(init, like), plain, **options, trace=trace, objective=_misfit)
 
 
 def _descend(plan: _Plan, x: Values) -> tuple[Values, Values]:

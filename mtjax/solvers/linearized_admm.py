@@ -8,12 +8,10 @@ import jax.numpy as jnp
 
 from mtjax.physics.operator import Operator, total
 from mtjax.pytree import pytree
-from mtjax.solvers.admm import objective
 from mtjax.solvers.data_terms import DataTerm
-from mtjax.solvers.fixed_point import run
 from mtjax.solvers.primal_dual import State, dual_terms, initial_state, multipliers, norm
 from mtjax.solvers.priors import Prior
-from mtjax.solvers.problem import Problem, pose, warm
+from mtjax.solvers.problem import Problem, minimize, pose
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution
 from mtjax.solvers.splitting import DATA, Term
@@ -58,10 +56,8 @@ def linearized_admm(
     terms = (Term(first, fidelity, DATA * penalty), *(Term(op, function, penalty) for op, function in rest))
     longest = 1 / total([term.rho * norm(term.operator) for term in terms]).astype(penalty.dtype)
     step = longest if step is None else jnp.minimum(per_example(step, problem.like), longest)
-    state = warm(init, initial_state(problem, terms, init))
-    settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    steps = _Steps(problem, terms, step)
-    return problem.deliver(run(update, steps, state, False, **settings, trace=trace, objective=objective))
+    state = initial_state(problem, terms, init)
+    return minimize(update, _Steps(problem, terms, step), state, init, iterations, tolerance, max_iterations, trace)
 
 
 def update(steps: _Steps, state: State) -> tuple[State, Values]:

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 
 from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree
-from mtjax.solvers.back_projection import start_image
 from mtjax.solvers.fixed_point import run
 from mtjax.solvers.priors import Prior
 from mtjax.solvers.proximal import dot, per_example, shrink
-from mtjax.solvers.solution import Solution, as_images, image_like
+from mtjax.solvers.solution import Solution, as_images, image_like, start_image
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]

@@ -8,13 +8,10 @@ import jax.numpy as jnp
 
 from mtjax.physics.operator import Operator, total
 from mtjax.pytree import pytree, static
-from mtjax.solvers.admm import objective
 from mtjax.solvers.bounds import curvature, squared_norm
 from mtjax.solvers.data_terms import DataTerm
-from mtjax.solvers.fixed_point import run
-from mtjax.solvers.interpolate import bicubic
 from mtjax.solvers.priors import Prior
-from mtjax.solvers.problem import Problem, initial_image, pose, warm
+from mtjax.solvers.problem import Problem, first_image, minimize, pose
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution
 from mtjax.solvers.splitting import Fidelity, Term
@@ -66,9 +63,8 @@ def pdhg(
     problem = pose(y, operator, prior, data, constraint)
     check_relaxation(relaxation)
     steps = _plan(problem, step, per_example(relaxation, problem.like), gradient)
-    state = warm(init, initial_state(problem, steps.terms, init))
-    settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    return problem.deliver(run(update, steps, state, False, **settings, trace=trace, objective=objective))
+    state = initial_state(problem, steps.terms, init)
+    return minimize(update, steps, state, init, iterations, tolerance, max_iterations, trace)
 
 
 def check_relaxation(relaxation: Any) -> None:
@@ -85,8 +81,7 @@ def dual_terms(problem: Problem, gradient: bool = False) -> list[tuple[Operator,
 
 def initial_state(problem: Problem, terms: Sequence[Term], init: Any) -> State:
     """The image to start from, a plain interpolation unless given, and multipliers 0."""
-    image = initial_image(problem, init)
-    image = bicubic(problem.y, problem.operator).image if image is None else image
+    image = first_image(problem, init)
     return image, [jax.tree.map(jnp.zeros_like, jax.eval_shape(term.operator, image)) for term in terms]
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mtjax.physics.operator import (
+    AXES,
     Identity,
     Operator,
     Pixels,
@@ -16,6 +17,7 @@ from mtjax.physics.operator import (
     columns,
     squared_magnitude,
     total,
+    zero_border,
 )
 from mtjax.pytree import pytree, static
 from mtjax.solvers.proximal import length, per_example, shrink_amount
@@ -101,19 +103,18 @@ class Gradient(Operator):
     def _difference(self, x: Pixels, axis: int) -> Pixels:
         if self.boundary == "circular":
             return jnp.roll(x, -1, axis) - x
-        return _pad(jnp.diff(x, axis=axis), axis, 0, 1)
+        return _edged(jnp.diff(x, axis=axis), axis, 0, 1)
 
     def _transposed(self, p: Pixels, axis: int) -> Pixels:
         if self.boundary == "circular":
             return jnp.roll(p, 1, axis) - p
         inside = lax.slice_in_dim(p, 0, p.shape[axis] - 1, axis=axis % p.ndim)  # the last difference is always 0
-        return _pad(inside, axis, 1, 0) - _pad(inside, axis, 0, 1)
+        return _edged(inside, axis, 1, 0) - _edged(inside, axis, 0, 1)
 
 
-def _pad(x: Inexact[Array, "..."], axis: int, before: int, after: int) -> Inexact[Array, "..."]:
+def _edged(x: Inexact[Array, "... h w C"], axis: int, before: int, after: int) -> Pixels:
     """Zeros before and after, along one axis."""
-    widths = [(before, after, 0) if a == axis % x.ndim else (0, 0, 0) for a in range(x.ndim)]
-    return lax.pad(x, jnp.zeros((), x.dtype), widths)
+    return zero_border(x, [(before, after) if a == axis else (0, 0) for a in AXES])
 
 
 @pytree

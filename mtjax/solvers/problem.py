@@ -10,8 +10,10 @@ from jax import lax
 from mtjax.physics.operator import Identity, Operator, Pixels, Shape
 from mtjax.pytree import pytree, replace, static
 from mtjax.solvers.data_terms import L2, DataTerm
+from mtjax.solvers.fixed_point import Update, run
+from mtjax.solvers.interpolate import bicubic
 from mtjax.solvers.priors import Prior
-from mtjax.solvers.solution import Solution, as_images, image_like
+from mtjax.solvers.solution import Solution, as_images, image_like, start_image
 from mtjax.typing import Array, Float, Inexact
 
 Values = Inexact[Array, "..."]
@@ -155,13 +157,16 @@ def initial_image(problem: Problem, init: Any) -> Values | None:
     """The unknowns that belong to the image, or the earlier solution, `init`; None if that is None."""
     if init is None:
         return None
-    image = as_images(init.image if isinstance(init, Solution) else init)[0]
-    wanted = (*problem.like.shape[:-1], problem.channels)
-    if image.shape != wanted:
-        raise ValueError(f"init has shape {image.shape}; expected the image's {wanted}")
-    image = image.astype(jnp.promote_types(image.dtype, problem.like.dtype))
+    like = problem.like
+    image = start_image(init, jax.ShapeDtypeStruct((*like.shape[:-1], problem.channels), like.dtype))
     more = problem.like.shape[-1] - problem.channels
     return jnp.pad(image, [(0, 0)] * (image.ndim - 1) + [(0, more)]) if more else image
+
+
+def first_image(problem: Problem, init: Any) -> Values:
+    """`initial_image`, or a plain interpolation of the observation."""
+    image = initial_image(problem, init)
+    return bicubic(problem.y, problem.operator).image if image is None else image
 
 
 def warm(init: Any, fresh: Any) -> Any:
@@ -170,3 +175,34 @@ def warm(init: Any, fresh: Any) -> Any:
         return fresh
     described = [jax.tree.map(lambda a: (jnp.shape(a), jnp.result_type(a)), state) for state in (init.state, fresh)]
     return init.state if described[0] == described[1] else fresh
+
+
+def minimize(
+    update: Update,
+    plan: Any,
+    state: Any,
+    init: Any,
+    iterations: int | None,
+    tolerance: float | None,
+    max_iterations: int,
+    trace: bool,
+    **more: Any,
+) -> Solution:
+    """`fixed_point.run` for a `plan` with a `problem`, from where the solution `init` ended, or else from `state`."""
+    solution = run(
+        update,
+        plan,
+        warm(init, state),
+        False,
+        iterations=iterations,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        trace=trace,
+        objective=_objective,
+        **more,
+    )
+    return plan.problem.deliver(solution)
+
+
+def _objective(plan: Any, x: Values) -> Values:
+    return plan.problem.objective(x)

@@ -7,15 +7,12 @@ import jax.numpy as jnp
 
 from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree, replace
-from mtjax.solvers.admm import objective
 from mtjax.solvers.bounds import curvature
 from mtjax.solvers.composite import Duals, Regularizer, make_regularizer
 from mtjax.solvers.data_terms import DataTerm
-from mtjax.solvers.fixed_point import run
-from mtjax.solvers.interpolate import bicubic
 from mtjax.solvers.primal_dual import check_relaxation
 from mtjax.solvers.priors import Prior
-from mtjax.solvers.problem import Problem, initial_image, pose, warm
+from mtjax.solvers.problem import Problem, first_image, minimize, pose
 from mtjax.solvers.proximal import dot, per_example
 from mtjax.solvers.solution import Solution
 from mtjax.typing import Array, Inexact
@@ -62,10 +59,8 @@ def ista(
     relative change of image and dual variables. ValueError likewise, and for a data term without a gradient.
     """
     plan = _plan(pose(y, operator, prior, data, constraint), step, inner)
-    state = _start(plan, init), plan.regularizer.start()
-    settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    solution = run(update, plan, warm(init, state), False, **settings, trace=trace, objective=objective)
-    return plan.problem.deliver(solution)
+    state = first_image(plan.problem, init), plan.regularizer.start()
+    return minimize(update, plan, state, init, iterations, tolerance, max_iterations, trace)
 
 
 def fista(
@@ -89,12 +84,11 @@ def fista(
     `step` is at most `1 / (curvature · ‖A‖²)`; other arguments are as in `ista`.
     """
     plan = _plan(pose(y, operator, prior, data, constraint), step, inner)
-    image = _start(plan, init)
+    image = first_image(plan.problem, init)
     state = image, image, jnp.ones((*image.shape[:-3], 1, 1, 1), plan.step.dtype), plan.regularizer.start()
-    settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    settings |= {"trace": trace, "objective": objective, "measured": _plainly, "smooth": (update, _plainly)}
-    solution = run(restarted if restart else accelerated, plan, warm(init, state), False, **settings)
-    return plan.problem.deliver(solution)
+    step_of = restarted if restart else accelerated
+    more: Any = {"measured": _plainly, "smooth": (update, _plainly)}
+    return minimize(step_of, plan, state, init, iterations, tolerance, max_iterations, trace, **more)
 
 
 def davis_yin(
@@ -121,10 +115,8 @@ def davis_yin(
     problem = pose(y, operator, prior, data, constraint)
     check_relaxation(relaxation)
     plan = replace(_plan(replace(problem, constraint=None), step, inner, relaxation), problem=problem)
-    state = _start(plan, init), plan.regularizer.start()
-    settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    solution = run(three_operators, plan, warm(init, state), False, **settings, trace=trace, objective=objective)
-    return problem.deliver(solution)
+    state = first_image(problem, init), plan.regularizer.start()
+    return minimize(three_operators, plan, state, init, iterations, tolerance, max_iterations, trace)
 
 
 def update(plan: _Plan, state: State) -> tuple[State, Values]:
@@ -162,11 +154,6 @@ def _plan(problem: Problem, step: Any, inner: int, relaxation: Any = 1.0) -> _Pl
     step = 1 / jnp.maximum(steepest, jnp.finfo(problem.like.dtype).tiny) if step is None else step
     like = problem.like
     return _Plan(problem, make_regularizer(problem, inner), per_example(step, like), per_example(relaxation, like))
-
-
-def _start(plan: _Plan, init: Any) -> Values:
-    image = initial_image(plan.problem, init)
-    return bicubic(plan.problem.y, plan.problem.operator).image if image is None else image
 
 
 def _plainly(state: Any) -> State:

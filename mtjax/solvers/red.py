@@ -5,10 +5,9 @@ from typing import Any
 from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree
 from mtjax.solvers.fixed_point import run
-from mtjax.solvers.interpolate import bicubic
 from mtjax.solvers.normal import data_prox
 from mtjax.solvers.priors import Denoiser
-from mtjax.solvers.problem import Problem, initial_image, pose
+from mtjax.solvers.problem import Problem, first_image, pose
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution
 from mtjax.typing import Array, Inexact
@@ -48,11 +47,10 @@ def red(
     """
     f = Denoiser(denoise).denoise
     problem = pose(y, operator, None)
-    image = initial_image(problem, init)
-    image = bicubic(problem.y, problem.operator).image if image is None else image
     plan = _Plan(problem, f, per_example(weight, problem.like), per_example(sigma, problem.like))
-    settings: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
-    return problem.deliver(run(update, plan, image, False, **settings, trace=trace))
+    options: Any = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
+    # There is no objective to record.
+    return problem.deliver(run(update, plan, first_image(problem, init), False, **options, trace=trace))
 
 
 def update(plan: _Plan, x: Values) -> tuple[Values, Values]:

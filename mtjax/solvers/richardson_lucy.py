@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from mtjax.physics.blur import _PAD_MODES, Blur
-from mtjax.physics.operator import AXES, Measured, Operator, Pixels, Shape, Spectrum
+from mtjax.physics.operator import AXES, Measured, Operator, Pixels, Shape, Spectrum, zero_border
 from mtjax.pytree import pytree, replace, static
 from mtjax.solvers.data_terms import Poisson
 from mtjax.solvers.fixed_point import run
-from mtjax.solvers.linear import starting_image
 from mtjax.solvers.priors import Gradient
 from mtjax.solvers.problem import warm
 from mtjax.solvers.proximal import dot, per_example
-from mtjax.solvers.solution import Solution, as_images, image_like
+from mtjax.solvers.solution import Solution, as_images, image_like, start_image
 from mtjax.typing import Array, Inexact
 
 Values = Inexact[Array, "..."]
@@ -60,7 +59,7 @@ def richardson_lucy(
         background=per_example(background, like),
         tv_weight=None if isinstance(tv_weight, float | int) and tv_weight == 0 else per_example(tv_weight, like),
     )
-    x = _flat(plan) if init is None else starting_image(init, like)
+    x = _flat(plan) if init is None else start_image(init, like)
     iterations = 30 if iterations is None and tolerance is None else iterations
     options: Any = {"iterations": iterations, "tolerance": tolerance, "max_iterations": max_iterations}
     options |= {"trace": trace, "objective": _objective}
@@ -171,8 +170,8 @@ class _Prepared(Operator):
 
 
 def _border(x: Values, margins: Any, mode: str = "constant") -> Values:
-    if not any(map(any, margins)):
-        return x
+    if mode == "constant" or not any(map(any, margins)):
+        return zero_border(x, margins)
     return jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [*margins, (0, 0)], mode=mode)
 
 

@@ -59,6 +59,16 @@ def image_like(y: Any, operator: Operator) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, jax.tree.leaves(y)[0].dtype)
 
 
+def start_image(init: Any, like: jax.ShapeDtypeStruct) -> Values:
+    """The image `init`, or that of an earlier solution, or zeros; ValueError if its shape is not that of the image."""
+    if init is None:
+        return jnp.zeros(like.shape, like.dtype)
+    start = as_images(init.image if isinstance(init, Solution) else init)[0]
+    if start.shape != like.shape:
+        raise ValueError(f"init has shape {start.shape}; expected the image's {like.shape}")
+    return start.astype(jnp.promote_types(start.dtype, like.dtype))
+
+
 def fixed_count(iterations: int | None, tolerance: float | None) -> int:
     """How many iterations to do where no tolerance is given (default 100); ValueError for senseless arguments."""
     if iterations is not None and tolerance is not None:

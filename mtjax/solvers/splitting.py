@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from mtjax.physics.operator import Identity, Operator, fourier, inverse_fourier, total
 from mtjax.pytree import pytree, replace, static
+from mtjax.solvers.aliased import aliased_inverse
 from mtjax.solvers.data_terms import L2, DataTerm, WeightedL2
 from mtjax.solvers.interpolate import fill_in
 from mtjax.solvers.normal import circular_inverse, conjugate_gradient, data_prox
@@ -66,8 +67,8 @@ class Plan:
     """All that does not change from one iteration to the next.
 
     The x-update minimizes `½‖A x − y‖² + Σ ρᵢ/2 ‖Lᵢ x − dᵢ‖²`, without its first part where the data term is one of
-    the terms: by one division of spectra where there are `grams`, by `data_prox` if that is `exact`, by conjugate
-    gradients otherwise.
+    the terms: by one division of spectra where there are `grams`, group by group of frequencies where these are
+    `aliased`, by `data_prox` if that is `exact`, by conjugate gradients otherwise.
     """
 
     problem: Problem
@@ -75,11 +76,19 @@ class Plan:
     grams: Any = None  # spectra of AᴴA (0 if it is one of the terms) and of Σ ρ LᴴL
     inverse: Any = None  # of their sum
     constant: Any = None  # Aᴴ y, its spectrum where there are grams; None if A is one of the terms
+    aliased: Any = None
     exact: bool = static(default=False)
+
+    @property
+    def direct(self) -> bool:
+        """Whether the x-update needs no image to start from."""
+        return self.exact or self.inverse is not None or self.aliased is not None
 
     def scaled(self, factor: Values) -> "Plan":
         """The same plan, with every penalty multiplied by `factor`."""
         terms = tuple(replace(term, rho=factor * term.rho) for term in self.terms)
+        if self.aliased is not None:
+            return replace(self, terms=terms, aliased=self.aliased.scaled(factor))
         if self.grams is None:
             return replace(self, terms=terms)
         grams = (self.grams[0], factor * self.grams[1])
@@ -92,11 +101,13 @@ def make_plan(problem: Problem, rho: Values) -> Plan:
     1. `A` and all `Lᵢ` circular, squared error: one division of spectra.
     2. All `Lᵢ` orthogonal, squared error, and `AAᴴ` pixelwise or circular (masks, decimation after a blur): the closed
        form of `data_prox`.
-    3. `A = D B`, `DᴴD` pixelwise and `B` circular (masks, masks after blurs, decimation after a blur, "valid" blurs,
+    3. A burst of decimated circular convolutions, all `Lᵢ` circular, squared error: a small system for each group of
+       frequencies that decimation does not tell apart, whose cost does not depend on the number of frames.
+    4. `A = D B`, `DᴴD` pixelwise and `B` circular (masks, masks after blurs, decimation after a blur, "valid" blurs,
        whose unknown border is thus recovered too: Almeida and Figueiredo, 2013), (weighted) squared error: that of
        `z = B x` becomes a term of its own, and the x-update is again one division of spectra.
-    4. Any other data term: it becomes a term of `z = A x`.
-    5. Where a division of spectra is not enough: conjugate gradients, started from the last `x` and preconditioned by
+    5. Any other data term: it becomes a term of `z = A x`.
+    6. Where a division of spectra is not enough: conjugate gradients, started from the last `x` and preconditioned by
        the nearest circular problem.
     """
     operator, data, y = problem.operator, problem.data, problem.y
@@ -110,6 +121,10 @@ def make_plan(problem: Problem, rho: Values) -> Plan:
             return Plan(problem, terms, grams, _inverse(grams[0] + grams[1]), fourier(operator.adjoint(y)))
         if terms and all(is_orthogonal(term.operator) for term in terms) and _has_closed_form(problem):
             return Plan(problem, terms, exact=True)
+        whole = _regularized(problem, terms, jnp.result_type(dtype, jnp.complex64))
+        aliased = aliased_inverse(operator, whole, problem.like)
+        if aliased is not None:
+            return Plan(problem, terms, constant=operator.adjoint(y), aliased=aliased)
     separate = None
     if isinstance(data, L2 | WeightedL2):
         separate = _selection(problem, rho)
@@ -134,9 +149,9 @@ def plan_of_terms(problem: Problem, terms: tuple[Term, ...]) -> Plan:
     return Plan(problem, terms, grams, _inverse(regularized))
 
 
-def _regularized(problem: Problem, terms: tuple[Term, ...]) -> Values | None:
-    """Spectrum of `Σ ρ LᴴL` where that is circular, or None."""
-    shape, dtype = problem.like.shape, problem.like.dtype
+def _regularized(problem: Problem, terms: tuple[Term, ...], dtype: Any = None) -> Values | None:
+    """Spectrum of `Σ ρ LᴴL` for images of this dtype (default: the problem's) where that is circular, or None."""
+    shape, dtype = problem.like.shape, problem.like.dtype if dtype is None else dtype
     grams = [term.operator.gram(shape, dtype) for term in terms]
     return total([None if g is None else term.rho * g for term, g in zip(terms, grams, strict=True)])
 
@@ -194,8 +209,18 @@ def solve_x(plan: Plan, pull: Parts, start: Values | None) -> tuple[Values, Part
         spectrum = _divide(plan, pull)
         x = inverse_fourier(spectrum, plan.problem.like)
         return x, [_apply(term, x, spectrum) for term in plan.terms]
-    x = _closed_form(plan, pull) if plan.exact else _iterate(plan, pull, start)
+    if plan.exact:
+        x = _closed_form(plan, pull)
+    else:
+        right = _right_side(plan, pull)
+        x = plan.aliased(right) if plan.aliased is not None else _iterate(plan, right, start)
     return x, analyze(plan, x)
+
+
+def _right_side(plan: Plan, pull: Parts) -> Values:
+    """`Aᴴ y + Σ ρ Lᴴ d`."""
+    pulled = [t.rho * t.operator.adjoint(d) for t, d in zip(plan.terms, pull, strict=True)]
+    return total(pulled if plan.constant is None else [plan.constant, *pulled])
 
 
 def _divide(plan: Plan, pull: Parts) -> Values:
@@ -218,12 +243,10 @@ def _closed_form(plan: Plan, pull: Parts) -> Values:
     return data_prox(z, plan.problem.y, plan.problem.operator, penalty)
 
 
-def _iterate(plan: Plan, pull: Parts, start: Values | None) -> Values:
+def _iterate(plan: Plan, right: Values, start: Values | None) -> Values:
     """The x-update by conjugate gradients."""
     shape, dtype = plan.problem.like.shape, plan.problem.like.dtype
     data = [] if plan.constant is None else [plan.problem.operator]
-    right = [] if plan.constant is None else [plan.constant]
-    right += [t.rho * t.operator.adjoint(d) for t, d in zip(plan.terms, pull, strict=True)]
 
     def matvec(x: Values) -> Values:
         return total([op.normal(x) for op in data] + [t.rho * t.operator.normal(x) for t in plan.terms])
@@ -232,4 +255,4 @@ def _iterate(plan: Plan, pull: Parts, start: Values | None) -> Values:
     for term in plan.terms:
         gram = term.operator.approximate_gram(shape, dtype)
         grams.append(None if gram is None else term.rho * gram)
-    return conjugate_gradient(matvec, total(right), start, circular_inverse(total(grams), 0))[0]
+    return conjugate_gradient(matvec, right, start, circular_inverse(total(grams), 0))[0]

@@ -35,8 +35,11 @@ from mtjax.train.record import (
 _LOG = logging.getLogger("mtjax")
 
 # What goes wrong inside Orbax is told here, in one line. Its log tells much more, and when one array cannot be read,
-# the reads of the others end after its event loop was closed, each with a traceback.
+# the reads of the others fail unheard or end after its event loop was closed, each with a traceback.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+logging.getLogger("asyncio").addFilter(
+    lambda record: not ("exception was never retrieved" in record.getMessage() and "zarr" in record.getMessage())
+)
 _unraisable_hook = sys.unraisablehook
 sys.unraisablehook = lambda unraisable: (
     None if str(unraisable.exc_value) == "Event loop is closed" else _unraisable_hook(unraisable)

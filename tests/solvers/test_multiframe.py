@@ -9,6 +9,7 @@ import pytest
 import skimage.data
 
 from mtjax import physics, solvers
+from mtjax.solvers import splitting
 from mtjax.solvers.aliased import aliased_inverse
 from mtjax.solvers.normal import conjugate_gradient
 from mtjax.solvers.priors import Gradient, Prior, TotalVariation
@@ -57,18 +58,23 @@ def test_aliased_inverse_is_the_dense_one(factor):
     gradient = Gradient()
     matrix, penalty = dense(operator, shape), dense(gradient.normal, shape)
     like, rho = jax.ShapeDtypeStruct((2, *shape), jnp.float64), np.array([0.1, 2.0])
-    inverse = aliased_inverse(operator, gradient, rho, like)
+    gram = gradient.gram(like.shape, complex)
+    inverse = aliased_inverse(operator, rho[:, None, None, None] * gram, like)
+    twice = inverse.scaled(2.0)
     b = RANDOM.standard_normal((2, *shape))
     found = jax.jit(lambda inverse, b: inverse(b))(inverse, b)
     for one, right, weight in zip(found, b, rho, strict=True):
         np.testing.assert_allclose(
             one.ravel(), np.linalg.solve(matrix.T @ matrix + weight * penalty, right.ravel()), atol=1e-9
         )
-    assert aliased_inverse(burst(margin=1)[1], gradient, rho, like) is None
-    assert aliased_inverse(physics.Downsample(2), gradient, rho, like) is None
+    anew = aliased_inverse(operator, 2 * rho[:, None, None, None] * gram, like)
+    np.testing.assert_allclose(twice(jnp.asarray(b)), anew(jnp.asarray(b)), atol=1e-12)
+    assert aliased_inverse(burst(margin=1)[1], gram, like) is None
+    assert aliased_inverse(physics.Downsample(2), gram, like) is None
+    assert aliased_inverse(operator, None, like) is None
 
 
-def test_joint_total_variation_is_admms_for_any_rho_and_batch():
+def test_joint_total_variation_is_that_by_conjugate_gradients_for_any_rho_and_batch(monkeypatch):
     _, operator = burst()
     x = jnp.stack([image()[:12, :12], image()[-12:, -12:]])
     y = apply(operator, x) + 0.01 * RANDOM.standard_normal((2, 6, 6, 6))
@@ -76,7 +82,9 @@ def test_joint_total_variation_is_admms_for_any_rho_and_batch():
     settings = {"tolerance": 1e-8, "max_iterations": 2000}
     solve = lambda y, w, rho: solvers.multiframe_tv(y, operator, w, rho, **settings)  # noqa: E731
     found = jax.jit(solve)(y, weight, 0.1)
-    expected = jax.jit(lambda y: solvers.admm(y, operator, TotalVariation(weight), rho=0.2, **settings))(y)
+    with monkeypatch.context() as patch:
+        patch.setattr(splitting, "aliased_inverse", lambda *_: None)
+        expected = jax.jit(lambda y: solvers.admm(y, operator, TotalVariation(weight), rho=0.2, **settings))(y)
     assert (found.status == solvers.Status.CONVERGED).all()
     np.testing.assert_allclose(found.image, expected.image, atol=2e-6)
     other = jax.jit(jax.vmap(solve, (0, 0, None)))(y, weight, 0.1)
