@@ -15,7 +15,7 @@ def equal(names: tuple[str, ...], /) -> Weighting:
         present = signals.present.astype(signals.losses.dtype)
         return present / jnp.maximum(present.sum(), 1), state
 
-    return Weighting(init=lambda: (), update=update)
+    return Weighting(init=lambda _=None: (), update=update)
 
 
 def fixed(names: tuple[str, ...], /, *, weights: Mapping[str, float] | Sequence[float] = ()) -> Weighting:
@@ -42,4 +42,4 @@ def fixed(names: tuple[str, ...], /, *, weights: Mapping[str, float] | Sequence[
     def update(signals: Signals, state: tuple[()]):
         return jnp.where(signals.present, jnp.asarray(values, signals.losses.dtype), 0), state
 
-    return Weighting(init=lambda: (), update=update)
+    return Weighting(init=lambda _=None: (), update=update)

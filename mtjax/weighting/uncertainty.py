@@ -22,7 +22,7 @@ def uncertainty(names: tuple[str, ...], /, *, lr: float = 1e-2, init: float = 0.
     """
     optimizer = optax.adam(lr)
 
-    def start():
+    def start(_=None):
         log_variance = jnp.full(len(names), init, jnp.float32)
         return {"log_variance": log_variance, "optimizer": optimizer.init(log_variance)}
 
