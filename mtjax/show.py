@@ -116,14 +116,17 @@ def model_rows(config: Any) -> list[Row]:
 
     observed = jax.eval_shape(observe)
     params = jax.eval_shape(net.init, jax.random.key(0), observed)
-    read = net.task_pyramids(jax.eval_shape(net.encode, params, observed))
-    share = {"params": params["sharing"]}
-    shared = jax.eval_shape(net.sharing.apply, share, read)
+    features = jax.eval_shape(net.encode, params, observed)
+
+    def share(variables: Any, features: Any) -> Any:
+        return net.sharing.apply({"params": variables}, features, net.feature_names, tuple(net.heads))
+
+    shared = jax.eval_shape(share, params["sharing"], features)
     rows = part("encoder", net.encoder, params["encoder"], flops.by_module(net.encode, params, observed))
-    rows += part("sharing", net.sharing, params["sharing"], flops.by_module(net.sharing.apply, share, read))
+    rows += part("sharing", net.sharing, params["sharing"], flops.by_module(share, params["sharing"], features))
     for task, head in net.heads.items():
         own = params["heads"][task]
-        counted = flops.by_module(head.apply, {"params": own}, shared[task], observed[net.reads[task]])
+        counted = flops.by_module(head.apply, {"params": own}, shared[task][0], observed[net.reads[task]])
         rows += part(task, head, own, counted)
     return rows
 

@@ -35,9 +35,10 @@ class ConvNormAct(nn.Module):
         return nn.gelu(group_norm(self.features, self.dtype)(x))
 
 
-def group_norm(channels: int, dtype: Any = None) -> nn.GroupNorm:
-    """Normalization over 8 groups of channels, or as many as divide them."""
-    return nn.GroupNorm(math.gcd(8, channels), dtype=dtype)
+def group_norm(channels: int, dtype: Any = None, *, zero: bool = False, name: str | None = None) -> nn.GroupNorm:
+    """Normalization over 8 groups of channels, or as many as divide them; with `zero` nothing comes out at first."""
+    init = nn.initializers.zeros if zero else nn.initializers.ones
+    return nn.GroupNorm(math.gcd(8, channels), dtype=dtype, scale_init=init, name=name)
 
 
 class NormalizedBlock(nn.Module):

@@ -2,17 +2,19 @@
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtjax.models import copies
 from mtjax.models.inputs import encoder_input
 from mtjax.models.pyramid import Pyramid, pad_to_multiple
+from mtjax.models.sharing.base import Sharing
 from mtjax.physics import Observed
-from mtjax.typing import Params, PRNGKeyArray
+from mtjax.typing import Params, PRNGKeyArray, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,36 +22,70 @@ class MultiTask:
     """A shared encoder with many heads.
 
     encoder: image `[B, H, W, C + 2]` to feature maps, with `strides`.
-    sharing: from the pyramid that each task reads to the one that its head gets.
+    sharing: from the features to what the head of each task reads.
     heads: by task, `(pyramid, observed) -> prediction`.
     reads: by task, the name of the observation that it reads.
 
-    Parameters are `{"encoder": ..., "sharing": ..., "heads": {task: ...}}`.
+    Parameters are `{"encoder": ..., "sharing": ..., "heads": {task: ...}}`. Where the sharing has initial heads, those
+    of a task are like its head, and their parameters are `heads[task]["initial"]`: `initial0`, ...
     """
 
     encoder: nn.Module
-    sharing: nn.Module
+    sharing: Sharing
     heads: Mapping[str, nn.Module]
     reads: Mapping[str, str]
+
+    @property
+    def shared_features(self) -> bool:
+        """False where each task has an encoder of its own."""
+        return not self.sharing.copies
+
+    @property
+    def feature_names(self) -> dict[str, str]:
+        """By task, the name of the features that it reads: its observation's, or its own with an encoder per task."""
+        return {task: task if self.sharing.copies else observation for task, observation in self.reads.items()}
+
+    def read_by(self, task: str) -> tuple[str, ...]:
+        """The names of the features on which a task's prediction depends, once there are features."""
+        names = self.feature_names
+        return tuple(dict.fromkeys(names.values())) if self.sharing.mixes else (names[task],)
 
     def init(self, key: PRNGKeyArray, observed: dict[str, Observed]) -> Params:
         """Initial parameters; a task's depend on the key and its own name, not on what other tasks there are."""
         keys = jax.random.split(key, 3)
         first = next(iter(observed.values()))
-        size = (1, *(self.encoder.strides[-1],) * 2, first.y.shape[-1] + 2)  # type: ignore[attr-defined]
+        channels = first.y.shape[-1] + 2
+        size = (1, *(self.encoder.strides[-1],) * 2, channels)  # type: ignore[attr-defined]
         params: Params = {"encoder": self.encoder.init(keys[0], jnp.zeros(size)).get("params", {})}
-        pyramids = self.task_pyramids(self.encode(params, observed))
-        params["sharing"] = self.sharing.init(keys[1], pyramids).get("params", {})
-        shared: Any = self.sharing.apply({"params": params["sharing"]}, pyramids)
+        params["sharing"] = {}
+        if self.sharing.copies:
+            params["encoder"], params["sharing"] = copies.init(
+                self.sharing, keys[1], self.encoder, params["encoder"], channels
+            )
+        features = self.encode(params, observed)
+        shared: Any
+        shared, variables = self.sharing.init_with_output(keys[1], features, self.feature_names, tuple(self.heads))
+        params["sharing"] |= variables.get("params", {})
         params["heads"] = {}
         for task, head in self.heads.items():
             task_key = jax.random.fold_in(keys[2], name_hash(task))
-            variables = head.init(task_key, shared[task], observed[self.reads[task]])
-            params["heads"][task] = variables.get("params", {})
+            seen = observed[self.reads[task]]
+            own: list[Any] = []
+            for i, pyramid in enumerate(shared[task]):
+                own.append(
+                    head.init(jax.random.fold_in(task_key, i) if i else task_key, pyramid, seen).get("params", {})
+                )
+            initial = {f"initial{i}": x for i, x in enumerate(own[1:])}
+            params["heads"][task] = {**own[0], "initial": initial} if initial else own[0]
         return params
 
     def encode(self, params: Params, observed: dict[str, Observed]) -> dict[str, Pyramid]:
-        """The pyramid of every observation: those of one shape pass the encoder together, in one batch."""
+        """The features of every observation, by its name; with an encoder per task those of every task, by its name.
+
+        Observations of one shape pass a shared encoder together, in one batch.
+        """
+        if self.sharing.copies:
+            return copies.encode(self.sharing, self.encoder, params, self.reads, observed)
         groups: dict[tuple[int, ...], list[str]] = {}
         for name, seen in observed.items():
             groups.setdefault(seen.y.shape, []).append(name)
@@ -63,21 +99,43 @@ class MultiTask:
                 pyramids[name] = together[i * shape[0] : (i + 1) * shape[0]]
         return pyramids
 
-    def task_pyramids(self, pyramids: dict[str, Pyramid]) -> dict[str, Pyramid]:
-        """By task, the pyramid of the observation that it reads."""
-        return {task: pyramids[observation] for task, observation in self.reads.items()}
+    def decode(
+        self,
+        params: Params,
+        features: dict[str, Pyramid],
+        observed: dict[str, Observed],
+        tasks: Iterable[str] | None = None,
+        auxiliary: bool = False,
+    ) -> dict[str, Any]:
+        """The predictions of the named tasks, of all if None; nothing of the other heads is computed.
 
-    def decode(self, params: Params, pyramids: dict[str, Pyramid], observed: dict[str, Observed]) -> dict[str, Any]:
-        """The prediction of every task."""
-        shared: Any = self.sharing.apply({"params": params["sharing"]}, self.task_pyramids(pyramids))
-        return {
-            task: head.apply({"params": params["heads"][task]}, shared[task], observed[self.reads[task]])
-            for task, head in self.heads.items()
-        }
+        Args:
+            params: of the model.
+            features: what `encode` gave, at least those that `read_by` names for these tasks.
+            observed: by name; at least the observations that these tasks read.
+            tasks: their names.
+            auxiliary: whether each prediction is a tuple: the final one, then those of the task's initial heads.
+        """
+        wanted = tuple(self.heads if tasks is None else tasks)
+        shared: Any = self.sharing.apply({"params": params["sharing"]}, features, self.feature_names, wanted)
+        predictions = {}
+        for task in wanted:
+            head, seen, own = self.heads[task], observed[self.reads[task]], dict(params["heads"][task])
+            initial = own.pop("initial", {})
+            final, *others = shared[task]
+            predictions[task] = head.apply({"params": own}, final, seen)
+            if auxiliary:
+                said = [head.apply({"params": initial[f"initial{i}"]}, x, seen) for i, x in enumerate(others)]
+                predictions[task] = (predictions[task], *said)
+        return predictions
 
     def apply(self, params: Params, observed: dict[str, Observed]) -> dict[str, Any]:
         """The prediction of every task, from the observations alone."""
         return self.decode(params, self.encode(params, observed), observed)
+
+    def penalty(self, params: Params) -> Scalar:
+        """What the sharing adds to the training loss."""
+        return self.sharing.penalty(params)
 
 
 def name_hash(name: str) -> int:

@@ -99,7 +99,8 @@ def test_task_bias_is_each_task_s_own():
     seen = observe_for_evaluation(parts.observations, jnp.arange(2), jnp.full((2, 16, 16, 3), 0.5))
     params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape), state.params)
     before = parts.model.apply(params, seen)
-    sharing = {**params["sharing"], "digit_bias0": params["sharing"]["digit_bias0"] + 1}
+    digit = params["sharing"]["task_digit"]
+    sharing = {**params["sharing"], "task_digit": {**digit, "bias0": digit["bias0"] + 1}}
     after = parts.model.apply({**params, "sharing": sharing}, seen)
     np.testing.assert_array_equal(before["segment"], after["segment"])
     assert not np.allclose(before["digit"], after["digit"])

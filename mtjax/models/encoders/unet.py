@@ -1,5 +1,6 @@
 """A U-Net-like encoder: down to the coarsest stride and up again, giving features at every one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -30,8 +31,14 @@ class UNet(nn.Module):
         return tuple(self.stem * 2**i for i in range(self.depth))
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> tuple[Float[Array, "B _h _w _c"], ...]:
-        """Encodes images whose sides are multiples of the largest stride."""
+    def __call__(
+        self, x: Float[Array, "B H W C"], between: Callable[[int, Array], Array] | None = None
+    ) -> tuple[Float[Array, "B _h _w _c"], ...]:
+        """Encodes images whose sides are multiples of the largest stride.
+
+        between: `(stage, features) -> features` of the same shape, called at each stride on the way down; what it
+        returns takes the features' place.
+        """
         x = ConvNormAct(self.width, dtype=self.dtype, name="stem")(unshuffle(x, self.stem))
         down = []
         for level in range(self.depth):
@@ -39,6 +46,8 @@ class UNet(nn.Module):
                 x = ConvNormAct(self.width * 2**level, 2, self.dtype, name=f"down{level}")(x)
             for block in range(self.blocks):
                 x = NormalizedBlock(self.dtype, name=f"down{level}_block{block}")(x)
+            if between is not None:
+                x = between(level, x)
             down.append(x)
         levels = [x]
         for level in reversed(range(self.depth - 1)):
