@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from mtjax.checks import conform, container, understood
@@ -31,6 +31,7 @@ NODES = {
     "source": "mtjax.data:SOURCES",
     "loss": "mtjax.tasks.losses:LOSSES",
 }
+NAMED_NODES = {"parts": "source"}  # a parameter of one of these names holds such nodes by names of their own
 
 REQUIRED = inspect.Parameter.empty
 Fields = Mapping[str, tuple[Any, Any]]  # by key: (type, default), or (type, REQUIRED)
@@ -57,6 +58,14 @@ OPTIMIZER = {
 }
 PER_TASK = ("lr", "schedule")  # what an entry of optimizer.per_task has too, for the parameters of one task's head
 MODEL = {"encoder": (dict, {"kind": "unet"}), "sharing": (dict, {"kind": "hard"})}
+WEIGHTING = {
+    "level": (Literal["features", "parameters"], "features"),  # where task gradients are taken
+    "chunk": (int, 1),  # at the parameters: tasks that go backward together
+    "low_memory": (bool, False),  # at the parameters: keep the Gram matrix only
+    "every": (int, 1),  # steps between updates of the weights
+    "smoothing": (float, 0.0),  # share of the last weights in a running average; 0: none
+    "preference": (Mapping[str, float] | Sequence[float], ()),  # how much each task counts; none: all alike
+}
 OBSERVATION = {"operator": (dict, REQUIRED), "noise": (dict, REQUIRED)}
 TRAIN = {
     "steps": (int, 1500),  # updates in all
@@ -73,7 +82,7 @@ AT_LEAST = {
     "data.batch_size": 1, "data.eval_batch_size": 1, "data.augment.crop": 0,
     "optimizer.lr": 0, "optimizer.clip": 0,
     "train.steps": 1, "train.seed": 0, "train.log_every": 1, "train.eval_every": 0, "train.checkpoint_every": 1,
-    "train.skip_limit": 1,
+    "train.skip_limit": 1, "weighting.every": 1, "weighting.chunk": 1, "weighting.smoothing": 0,
 }  # fmt: skip
 
 
@@ -109,14 +118,14 @@ class Completion:
         optimizer = self.node({"kind": "adamw", **part["optimizer"]}, "optimizer", "optimizer", OPTIMIZER)
         optimizer["per_task"] = {task: self.head_optimizer(own, optimizer, task) for task, own in per_task.items()}
         return {
-            "data": self.node({"source": "digit_scenes", **part["data"]}, "source", "data", DATA, key="source"),
+            "data": self.node({"source": "digit_scenes", **part["data"]}, "source", "data", DATA),
             "observations": {
                 name: self.table(node, OBSERVATION, f"observations.{name}")
                 for name, node in part["observations"].items()
             },
             "tasks": {name: self.node(node, "task", f"tasks.{name}") for name, node in part["tasks"].items()},
             "model": self.table(part["model"], MODEL, "model"),
-            "weighting": self.node({"kind": "equal", **part["weighting"]}, "weighting", "weighting"),
+            "weighting": self.node({"kind": "equal", **part["weighting"]}, "weighting", "weighting", WEIGHTING),
             "optimizer": optimizer,
             "train": self.table(part["train"], TRAIN, "train"),
             "compare": {name: self.solvers(nodes, f"compare.{name}") for name, nodes in part["compare"].items()},
@@ -152,7 +161,7 @@ class Completion:
 
         return untuned(node, raw, where)
 
-    def node(self, raw: Any, name: str, where: str, common: Fields = NO_FIELDS, *, key: str = "kind") -> dict[str, Any]:
+    def node(self, raw: Any, name: str, where: str, common: Fields = NO_FIELDS) -> dict[str, Any]:
         """A node with all its keys.
 
         Args:
@@ -160,8 +169,8 @@ class Completion:
             name: what it is, a key of NODES.
             where: its dotted key.
             common: keys that it has whatever its kind.
-            key: the key that holds its kind.
         """
+        key = "source" if name == "source" else "kind"
         raw, where_kind = mapping(raw, where), f"{where}.{key}"
         if key not in raw and where_kind not in self.kinds:
             raise ConfigError(f"{where_kind} is missing; {nearest('', registry(name))}")
@@ -194,6 +203,9 @@ class Completion:
             raise ConfigError(f"{where} is missing; --config.{where}=VALUE gives it")
         if where == "data.augment":
             return self.table(value, AUGMENT, where)
+        if name in NAMED_NODES:
+            check_names(value := mapping(value, where), where)
+            return {own: self.node(node, NAMED_NODES[name], f"{where}.{own}") for own, node in value.items()}
         weighted_sum = name == "loss" and not (isinstance(value, Mapping) and "kind" in value)
         if name in NODES and not weighted_sum and (isinstance(value, Mapping) or isinstance(default, Mapping)):
             value = mapping(value, where)

@@ -11,6 +11,7 @@ from mtjax.models.encoders import unet
 from mtjax.models.sharing import hard
 from mtjax.tasks import TASKS
 from mtjax.train import optimizers, state
+from mtjax.train.balancing import Balancing
 from mtjax.train.step import Experiment, observe_for_evaluation
 
 SIZE = 16
@@ -35,7 +36,7 @@ NODES = {
 }
 
 
-def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, **weights) -> Experiment:
+def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, balancing=None, **weights) -> Experiment:
     """An experiment with the named tasks."""
     tasks = {name: TASKS[NODES[name][0]](name, INFO, **NODES[name][1]) for name in names}
     read = {task.observation for task in tasks.values()}
@@ -47,13 +48,13 @@ def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, **we
     return Experiment(
         model=MultiTask(
             encoder=unet(None, width=4, depth=2),
-            sharing=hard(tuple(tasks), task_bias=True),
+            sharing=hard(tuple(tasks), adapt="bias"),
             heads=heads,
             reads={name: task.observation for name, task in tasks.items()},
         ),
         tasks=tasks,
         observations={name: node for name, node in OBSERVATIONS.items() if name in read},
-        weighting=weighting.make(kind, names=tuple(tasks), **weights),
+        balancing=Balancing(weighting.make(kind, names=tuple(tasks), **weights), **(balancing or {})),
         optimizer=optimizers.make(node, steps, tuple(tasks)),
         augmentation={},
         steps_per_epoch=5,
@@ -64,7 +65,7 @@ def initial(parts: Experiment, seed: int = 0) -> state.State:
     """Its state before the first step."""
     observed = observe_for_evaluation(parts.observations, jnp.zeros(1, jnp.int32), jnp.zeros((1, SIZE, SIZE, 3)))
     params = parts.model.init(jax.random.key(seed), observed)
-    return state.create(params, parts.optimizer, parts.weighting, len(parts.tasks), seed)
+    return state.create(params, parts.optimizer, parts.balancing, len(parts.tasks), seed)
 
 
 def batch(size: int = 4, seed: int = 0) -> dict:

@@ -4,21 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from mtjax import weighting
 from mtjax.data.fields import SourceInfo
 from mtjax.models import ENCODERS, HEADS, SHARINGS, MultiTask
-from mtjax.registry import lookup
+from mtjax.registry import accepted, lookup
 from mtjax.tasks import TASKS, Task
 from mtjax.train import optimizers
+from mtjax.train.balancing import Balancing
 from mtjax.train.step import Experiment
 
 PRECISIONS = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 def parameters(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A config node without its `kind`."""
-    return {key: value for key, value in node.items() if key != "kind"}
+    """A config node without its `kind`, as plain dicts."""
+    plain = node.to_dict() if isinstance(node, ConfigDict) else node
+    return {key: value for key, value in plain.items() if key != "kind"}
 
 
 def build_tasks(config: Any, info: SourceInfo) -> dict[str, Task]:
@@ -45,6 +48,25 @@ def build_model(config: Any, tasks: Mapping[str, Task]) -> MultiTask:
     )
 
 
+def build_balancing(node: Any, tasks: tuple[str, ...], model: MultiTask) -> Balancing:
+    """The weighting of a config, with its wrappers, and how the step serves it."""
+    params = parameters(node)
+    served = {key: params.pop(key) for key in ("level", "chunk", "low_memory", "every")}
+    smoothing, preference = params.pop("smoothing"), params["preference"]
+    by_name = isinstance(preference, Mapping)
+    preference = {k: float(v) for k, v in preference.items()} if by_name else [float(v) for v in preference]
+    params["preference"] = preference
+    own = "preference" in accepted(lookup(weighting.WEIGHTINGS, node.kind, "weighting.kind"))
+    if not own:
+        del params["preference"]
+    method = weighting.make(node.kind, names=tasks, **params)
+    if preference and not own:
+        method = weighting.preferred(method, tasks, preference)
+    if smoothing:
+        method = weighting.smoothed(method, tasks, smoothing)
+    return Balancing(method, **served).check(node.kind, model)
+
+
 def build(config: Any, info: SourceInfo, num_examples: int) -> Experiment:
     """Everything the step needs.
 
@@ -55,11 +77,12 @@ def build(config: Any, info: SourceInfo, num_examples: int) -> Experiment:
     """
     tasks = build_tasks(config, info)
     read = {task.observation for task in tasks.values()}
+    model = build_model(config, tasks)
     return Experiment(
-        model=build_model(config, tasks),
+        model=model,
         tasks=tasks,
         observations={name: node for name, node in config.observations.items() if name in read},
-        weighting=weighting.make(config.weighting.kind, names=tuple(tasks), **parameters(config.weighting)),
+        balancing=build_balancing(config.weighting, tuple(tasks), model),
         optimizer=optimizers.make(config.optimizer, config.train.steps, tuple(tasks)),
         augmentation=config.data.get("augment", {}),
         steps_per_epoch=max(num_examples // config.data.batch_size, 1),

@@ -65,7 +65,7 @@ def initial_state(experiment: Experiment, config: Any, source: Source) -> states
         observed = observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), image)
         params = experiment.model.init(jax.random.key(config.train.seed), observed)
         num_tasks, seed = len(experiment.tasks), config.train.seed
-        return states.create(params, experiment.optimizer, experiment.weighting, num_tasks, seed)
+        return states.create(params, experiment.optimizer, experiment.balancing, num_tasks, seed)
 
     return jax.jit(create)()
 

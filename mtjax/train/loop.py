@@ -11,6 +11,7 @@ written again.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,17 +37,24 @@ class Schedule:
     log_every: int
     checkpoint_every: int
     skip_limit: int
+    refresh_every: int  # of the task weights
+
+
+# What a step says in one number, if it says it; "solved": whether the weighting solved its own small problem.
+SINGLE = ("conflict_rate", "norm_ratio", "solved", "gradient_norm", "update_norm")
 
 
 @dataclasses.dataclass
 class Loop:
     """Everything the loop touches.
 
-    compiled: the step, compiled for the devices; batches: from the state's step on; validate: parameters to values.
+    compiled: the step, compiled for the devices; between: the one that keeps task weights, for the steps between two
+    updates of them; batches: from the state's step on; validate: parameters to values.
     stopping: whether the run was asked to stop.
     """
 
     compiled: Compiled
+    between: Compiled
     batches: Iterator[dict[str, Any]]
     validate: Callable[[Any], dict[str, float]]
     tasks: tuple[str, ...]
@@ -64,7 +72,8 @@ class Loop:
         when = self.schedule
         pending: tuple[int, dict[str, Any]] | None = None
         for step in range(start + 1, when.steps + 1):
-            state, metrics = self.compiled.run(state, self.compiled.place_batch(next(self.batches)))
+            compiled = self.compiled if (step - 1) % when.refresh_every == 0 else self.between
+            state, metrics = compiled.run(state, compiled.place_batch(next(self.batches)))
             self.write(pending)
             pending = (step, metrics)
             evaluating = step % when.eval_every == 0 or step == when.steps
@@ -98,12 +107,14 @@ class Loop:
         self.writer.progress(step, self.named(metrics))
 
     def named(self, metrics: dict[str, Any]) -> dict[str, float]:
-        """One step's metrics by name: per task the loss, its mean since the epoch began, and its weight."""
+        """One step's metrics by name: of each task, of each pair of tasks the cosine of their gradients, of all."""
         values = {"loss": float(np.sum(metrics["weights"] * metrics["losses"]))}
         for i, task in enumerate(self.tasks):
             values[f"{task}/loss"] = float(metrics["losses"][i])
             values[f"{task}/epoch_loss"] = float(metrics["epoch_losses"][i])
             values[f"{task}/weight"] = float(metrics["weights"][i])
-        values["gradient_norm"] = float(metrics["gradient_norm"])
+        for i, j in itertools.combinations(range(len(self.tasks)), 2):
+            values[f"cosine/{self.tasks[i]}/{self.tasks[j]}"] = float(metrics["cosine"][i, j])
+        values |= {name: float(metrics[name]) for name in SINGLE if name in metrics}
         values["skipped"] = int(metrics["skipped"])
         return values

@@ -50,11 +50,14 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
             when = schedule(config, experiment.steps_per_epoch)
             writer = Writer(workdir, tuple(experiment.tasks), when.steps, config.data.batch_size, start)
             with writer:
-                compiled = compile_step(make_train_step(experiment), config.train.mode)
+                compiled, between = (
+                    compile_step(make_train_step(experiment, refresh), config.train.mode) for refresh in (True, False)
+                )
                 shard = (jax.process_index(), jax.process_count())
                 batches = TrainBatches(train_source, config.data.batch_size, config.train.seed, start, shard)
                 loop = Loop(
                     compiled=compiled,
+                    between=between,
                     batches=batches,
                     validate=lambda params: evaluate_split(eval_step, params, validation, config.data.eval_batch_size),
                     tasks=tuple(experiment.tasks),
@@ -88,6 +91,7 @@ def schedule(config: Any, steps_per_epoch: int) -> Schedule:
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         skip_limit=train.skip_limit,
+        refresh_every=config.weighting.every,
     )
 
 

@@ -32,14 +32,14 @@ class State:
     key: Key[Array, ""]
 
 
-def create(params: Params, optimizer: Any, weighting: Any, num_tasks: int, seed: int) -> State:
+def create(params: Params, optimizer: Any, balancing: Any, num_tasks: int, seed: int) -> State:
     """The state before the first step."""
     # One array per counter: a donated buffer may not appear twice.
     return State(
         step=jnp.zeros((), jnp.int32),
         params=params,
         optimizer=optimizer.init(params),
-        weighting=weighting.init(),
+        weighting=balancing.init(params, num_tasks),
         totals={"loss": jnp.zeros(num_tasks), "count": jnp.zeros(num_tasks)},
         skipped=jnp.zeros((), jnp.int32),
         skipped_in_row=jnp.zeros((), jnp.int32),

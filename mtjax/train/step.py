@@ -15,9 +15,10 @@ from mtjax.models import MultiTask
 from mtjax.physics import Observed, observe
 from mtjax.pytree import replace
 from mtjax.tasks import Task, masked
+from mtjax.train.balancing import Balancing, diagnostics
+from mtjax.train.gradients import task_losses, weighted_gradients
 from mtjax.train.state import State
-from mtjax.typing import Array, Batch, Float, Keys, Params, PRNGKeyArray, Scalar
-from mtjax.weighting import Signals, Weighting
+from mtjax.typing import Array, Batch, Float, Keys, Params, PRNGKeyArray
 
 EVALUATION_SEED = 20_240_229  # the noise of a test example never depends on the run that is evaluated
 
@@ -26,13 +27,14 @@ EVALUATION_SEED = 20_240_229  # the noise of a test example never depends on the
 class Experiment:
     """What a config describes, built: all that the step needs to know.
 
-    observations: by name, the node with its operator and noise; tasks: by name; steps_per_epoch: when totals restart.
+    observations: by name, the node with its operator and noise; tasks: by name; balancing: the weighting, and where it
+    takes gradients; steps_per_epoch: when totals restart.
     """
 
     model: MultiTask
     tasks: Mapping[str, Task]
     observations: Mapping[str, Any]
-    weighting: Weighting
+    balancing: Balancing
     optimizer: optax.GradientTransformation
     augmentation: Mapping[str, Any]
     steps_per_epoch: int
@@ -69,22 +71,15 @@ def prepare_for_evaluation(
     return batch, observe_for_evaluation(observations, batch["index"], batch["image"])
 
 
-def loss_sums(tasks: Mapping[str, Task], predictions: Mapping[str, Any], batch: Batch) -> Float[Array, "T"]:
-    """The sum over valid examples of each task's loss."""
-    sums = []
-    for name, task in tasks.items():
-        losses = task.loss(predictions[name], task.target(batch))
-        sums.append(jnp.where(task.valid(batch), losses, 0).sum())
-    return jnp.stack(sums)
-
-
-def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[str, Any]]]:
+def make_train_step(experiment: Experiment, refresh: bool = True) -> Callable[..., tuple[State, dict[str, Any]]]:
     """`train_step(state, batch, axis_name=None) -> (state, metrics)`; `axis_name` is the device axis under pmap.
+
+    Without `refresh` it keeps the weights of the step before, as the steps between two updates of them do.
 
     A step in which a loss, a gradient or an update is not finite changes nothing but the step number and the count of
     skipped steps.
     """
-    tasks, weighting = experiment.tasks, experiment.weighting
+    model, tasks, balancing = experiment.model, experiment.tasks, experiment.balancing
 
     def train_step(state: State, batch: Batch, axis_name: str | None = None) -> tuple[State, dict[str, Any]]:
         def total(x: Any) -> Any:
@@ -95,26 +90,26 @@ def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[s
         observed = observe_all(experiment.observations, keys, batch["image"])
         counts = total(jnp.stack([task.valid(batch).sum().astype(jnp.float32) for task in tasks.values()]))
 
-        def objective(params: Params) -> tuple[Scalar, Any]:
-            predictions = experiment.model.apply(params, observed)
-            means = loss_sums(tasks, predictions, batch) / jnp.maximum(counts, 1)
-            everywhere = jax.lax.stop_gradient(total(means))
-            weights, after = weighting.update(Signals(everywhere, counts > 0), state.weighting)
-            return jnp.sum(jax.lax.stop_gradient(weights) * means), (everywhere, weights, after)
-
-        gradients, (losses, weights, after) = jax.grad(objective, has_aux=True)(state.params)
-        gradients = total(gradients)
+        chance = jax.random.fold_in(jax.random.fold_in(state.key, state.step), zlib.crc32(b"weighting"))
+        gradients, losses, weights, after, gram = weighted_gradients(
+            balancing, model, tasks, state.params, observed, batch, counts, state.weighting, chance, total, refresh
+        )
         updates, optimizer = experiment.optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        if balancing.weighting.later is not None and refresh:
+            again = total(task_losses(model, tasks, params, observed, batch, counts))
+            after = {**after, "method": balancing.weighting.later(again, after["method"])}
         totals = epoch_so_far(state, experiment.steps_per_epoch)
         changed = replace(
             state,
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             optimizer=optimizer,
             weighting=after,
             totals={"loss": totals["loss"] + losses * counts, "count": totals["count"] + counts},
         )
         norms = {"gradient_norm": optax.tree.norm(gradients), "update_norm": optax.tree.norm(updates)}
-        finite = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((losses, after, norms))]).all()
+        checked = [x for x in jax.tree.leaves((losses, after, norms)) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        finite = jnp.stack([jnp.isfinite(x).all() for x in checked]).all()
         # Not a `where` per array: compiling the update took about three times as long with that.
         state = jax.lax.cond(finite, lambda: changed, lambda: replace(state, totals=totals))
         state = replace(
@@ -128,6 +123,8 @@ def make_train_step(experiment: Experiment) -> Callable[..., tuple[State, dict[s
             "weights": weights,
             "epoch_losses": state.totals["loss"] / jnp.maximum(state.totals["count"], 1),
             **norms,
+            **diagnostics(gram, counts > 0),
+            **balancing.reported(state.weighting),
             "skipped": state.skipped,
             "skipped_in_row": state.skipped_in_row,
         }

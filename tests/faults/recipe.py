@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
         digit=dict(kind="classification", observation="masked"),
         edges=dict(kind="boundary", observation="masked", head=dict(kind="dense", width=4)),
     )
-    c.model = dict(encoder=dict(kind="unet", width=4, depth=2), sharing=dict(kind="hard", task_bias=True))
+    c.model = dict(encoder=dict(kind="unet", width=4, depth=2), sharing=dict(kind="hard", adapt="bias"))
     c.weighting = dict(kind="uncertainty")
     c.optimizer = dict(kind="adamw", lr=1e-3, per_task=dict(digit=dict(kind="sgd", lr=1e-2)))
     c.train = dict(steps=60, checkpoint_every=7, log_every=3)
