@@ -85,7 +85,7 @@ def resolve(raw: Any, arguments: Sequence[str] = ()) -> tuple[Any, dict[str, Any
     chosen = assigned.pop("tasks", None)
     if chosen is not None:
         raw = keep_tasks(raw, [name for name in chosen.strip("()[] ").split(",") if name.strip()])
-    kinds = {k: v.strip("'\"") for k, v in assigned.items() if k.endswith(".kind") or k == "data.source"}
+    kinds = {k: v.strip("'\"") for k, v in assigned.items() if k.endswith((".kind", ".source"))}
     completion = Completion(kinds, frozenset(assigned))
     tree = completion.config(raw)
     for path in assigned:

@@ -10,11 +10,19 @@ from mtjax.data.augment import augment
 from mtjax.data.fields import FIELDS, Source, SourceInfo, collate
 from mtjax.data.sources.digit_scenes import digit_scenes
 from mtjax.data.sources.folder import folder
+from mtjax.data.sources.mixture import mixture
+from mtjax.data.sources.multi_mnist import multi_mnist
 from mtjax.data.sources.tfds import tfds
 from mtjax.registry import ConfigError, accepted, lookup, nearest
 
 SPLITS = ("train", "validation", "test")
-SOURCES: dict[str, Callable[..., Source]] = {"digit_scenes": digit_scenes, "folder": folder, "tfds": tfds}
+SOURCES: dict[str, Callable[..., Source]] = {
+    "digit_scenes": digit_scenes,
+    "folder": folder,
+    "mixture": mixture,
+    "multi_mnist": multi_mnist,
+    "tfds": tfds,
+}
 # Keys of config.data that are not the source's own: they say what is done with its examples.
 PIPELINE_KEYS = ("source", "batch_size", "eval_batch_size", "augment")
 

@@ -1,6 +1,7 @@
 """What an example may hold, and the one interface that every source of examples has."""
 
 import dataclasses
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,10 @@ class SourceInfo:
     wide: bool = False
 
     def dtype(self, field: str) -> Any:
-        """The NumPy dtype that `field` has in a batch (float32 for a field that `FIELDS` does not list)."""
+        """The NumPy dtype that `field` has in a batch; int32 for classes, else float32, if `FIELDS` lacks it."""
         if field == "image" and self.wide:
             return np.float32
-        return FIELDS.get(field, (np.float32, ""))[0]
+        return FIELDS.get(field, (np.int32 if field in self.class_names else np.float32, ""))[0]
 
 
 class Source:
@@ -59,6 +60,10 @@ class Source:
     def sample(self, index: int, rng: np.random.Generator) -> Example:
         """Example `index` as training sees it: a function of `index` and the state of `rng` alone."""
         return self[index]
+
+    def shares(self) -> tuple[tuple[int, Fraction], ...]:
+        """The runs of consecutive examples that training mixes: how many there are in each, and its weight."""
+        return ((len(self), Fraction(1)),)
 
 
 def collate(examples: list[Example], info: SourceInfo) -> dict[str, Any]:

@@ -4,8 +4,10 @@ So training resumes by asking for batch `start_step`, without an iterator's stat
 Reading and decoding run in threads, never in forked processes, which JAX does not survive.
 """
 
+import math
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ class TrainBatches:
     """An endless iterator over training batches, from batch `start_step` on, read ahead by threads.
 
     Every epoch visits each example once, in an order of its own; a batch may hold the end of one epoch and the start
-    of the next. `shard` = (process index, number of processes): each process gets its consecutive part of the global
+    of the next. Where a source mixes others, that is so for each of them, and they take turns in exact proportion.
+    `shard` = (process index, number of processes): each process gets its consecutive part of the global
     batch of `batch_size` examples and reads nothing else.
     """
 
@@ -66,17 +69,48 @@ def eval_batches(source: Source, batch_size: int, shard: tuple[int, int] = (0, 1
 
 def _train_dataset(source: Source, batch_size: int, seed: int, shard: tuple[int, int]) -> Any:
     """Grain's random-access data set whose element k is the local part of training batch k."""
-    import grain
-
     local = _local_positions(source, batch_size, shard)
-    order = grain.MapDataset.range(len(source)).shuffle(seed=seed % 2**32).repeat()  # shuffled anew in every epoch
 
     def load(step: int, indices: np.ndarray) -> dict[str, Any]:
         mine = indices[local]
         rngs = [np.random.default_rng((seed % 2**32, step, int(position))) for position in local]
         return _batch(source, [source.sample(int(i), rng) for i, rng in zip(mine, rngs, strict=True)], mine, local)
 
-    return order.batch(batch_size).map_with_index(load)
+    return _order(source, seed).batch(batch_size).map_with_index(load)
+
+
+def _order(source: Source, seed: int) -> Any:
+    """Grain's endless data set whose element k is the number of the k-th example of training."""
+    import grain
+
+    orders, start = [], 0
+    for part, (count, _) in enumerate(source.shares()):
+        numbers = grain.MapDataset.range(start, start + count)
+        orders.append(numbers.shuffle(seed=(seed + part) % 2**32).repeat())  # shuffled anew in every epoch
+        start += count
+    weights = [weight for _, weight in source.shares()]
+    return orders[0] if len(orders) == 1 else grain.MapDataset.source(_Turns(orders, weights))
+
+
+class _Turns:
+    """Several endless orders that take turns, so that each period has exactly its share of each."""
+
+    def __init__(self, orders: Sequence[Any], weights: Sequence[Any]):
+        scale = math.lcm(*(weight.denominator for weight in weights))
+        self._orders, self._weights = orders, [int(weight * scale) for weight in weights]
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: int) -> Any:
+        # Of the first n elements, the first order has n × its share, rounded up; the others share the rest likewise.
+        before, after, left = index, index + 1, sum(self._weights)
+        for order, weight in zip(self._orders[:-1], self._weights, strict=False):
+            rest_before, rest_after = (n * (left - weight) // left for n in (before, after))
+            if rest_before == rest_after:
+                return order[before - rest_before]
+            before, after, left = rest_before, rest_after, left - weight
+        return self._orders[-1][before]
 
 
 def _batch(source: Source, examples: list[Any], indices: np.ndarray, positions: np.ndarray) -> dict[str, Any]:

@@ -40,11 +40,12 @@ def sheet(batch: Mapping[str, Any], info: SourceInfo) -> np.ndarray:
 
 
 def _caption(batch: Mapping[str, Any], info: SourceInfo, i: int) -> str:
-    """The example's number, and its class if it has one."""
-    number = f"#{batch['index'][i]}" if "index" in batch else ""
-    if "label" not in batch or not batch["valid"]["label"][i]:
-        return number
-    return f"{number}  label {_name(info, 'label', batch['label'][i])}"
+    """The example's number, and its class or classes if it has any: `label_left` is shown as "left"."""
+    words = [f"#{batch['index'][i]}"] if "index" in batch else []
+    for field in info.class_names:
+        if field in batch and info.fields[field] == () and batch["valid"][field][i]:
+            words.append(f"{field.removeprefix('label_')} {_name(info, field, batch[field][i])}")
+    return "  ".join(words)
 
 
 def _image(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:

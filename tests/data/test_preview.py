@@ -31,3 +31,17 @@ def test_what_is_not_valid_is_left_blank(scenes):
     changed = np.argwhere((one != other).any(-1))
     (top, left), (bottom, right) = changed.min(0), changed.max(0)
     assert bottom - top < preview.CELL and left >= preview.LEFT and right < preview.LEFT + preview.CELL
+
+
+def test_every_class_of_the_picture_is_in_its_caption():
+    names = ("no", "yes")
+    fields = {"image": (8, 8, 1), "label_left": (), "label_right": ()}
+    info = SourceInfo("pairs", fields, {"label_left": names, "label_right": names}, (8, 8, 1))
+    batch = {"image": np.zeros((1, 8, 8, 1), np.uint8), "valid": dict.fromkeys(fields, np.array([True]))}
+
+    def caption(left, right):
+        return preview.sheet(
+            {**batch, "label_left": np.array([left]), "label_right": np.array([right])}, info
+        ).tobytes()
+
+    assert len({caption(left, right) for left in (0, 1) for right in (0, 1)}) == 4
