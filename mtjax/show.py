@@ -209,6 +209,33 @@ def tasks() -> None:
     console().print(table("tasks", ("kind", "what it is", "parameters"), rows))
 
 
+def weightings() -> None:
+    """Prints the weightings that a config may name, with what every one of them also takes."""
+    from mtjax.schema import WEIGHTING
+    from mtjax.weighting import WEIGHTINGS
+
+    needs = {"losses": "losses", "gram": "Gram matrix", "gradients": "gradients", "halves": "two half batches"}
+    rows = []
+    for name, entry in WEIGHTINGS.items():
+        made = entry(("a", "b"))
+        levels = "" if made.needs == "losses" else ", ".join(made.levels)
+        rows.append((name, summary(entry), needs[made.needs], levels, parameters(entry)))
+    screen = console()
+    screen.print(table("weightings", ("kind", "what it is", "reads", "level", "parameters"), rows))
+    common = ", ".join(f"{name}={default!r}" for name, (_, default) in WEIGHTING.items())
+    screen.print(f"\nof every kind: {common}", soft_wrap=True)
+
+
+def networks() -> None:
+    """Prints the encoders, the ways of sharing them and the heads that a config may name."""
+    from mtjax.models import ENCODERS, HEADS, SHARINGS
+
+    screen = console()
+    for title, registry in (("encoders", ENCODERS), ("\nsharings", SHARINGS), ("\nheads", HEADS)):
+        rows = [(name, summary(entry), parameters(entry)) for name, entry in registry.items()]
+        screen.print(table(title, ("kind", "what it is", "parameters"), rows))
+
+
 def metrics(values: Mapping[str, float], title: str) -> None:
     """Prints metrics named "TASK/METRIC", one line per task."""
     by_task: dict[str, list[str]] = {}

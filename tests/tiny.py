@@ -1,5 +1,7 @@
 """The smallest experiment that has every kind of part: shared by the tests of models, steps and runs."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,7 @@ NODES = {
 }
 
 
-def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, balancing=None, **weights) -> Experiment:
+def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, **weights) -> Experiment:
     """An experiment with the named tasks."""
     tasks = {name: TASKS[NODES[name][0]](name, INFO, **NODES[name][1]) for name in names}
     read = {task.observation for task in tasks.values()}
@@ -54,11 +56,16 @@ def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, bala
         ),
         tasks=tasks,
         observations={name: node for name, node in OBSERVATIONS.items() if name in read},
-        balancing=Balancing(weighting.make(kind, names=tuple(tasks), **weights), **(balancing or {})),
+        balancing=Balancing(weighting.make(kind, names=tuple(tasks), **weights)),
         optimizer=optimizers.make(node, steps, tuple(tasks)),
         augmentation={},
         steps_per_epoch=5,
     )
+
+
+def with_balancing(parts: Experiment, balancing: Balancing) -> Experiment:
+    """The same experiment, balanced otherwise."""
+    return dataclasses.replace(parts, balancing=balancing)
 
 
 def initial(parts: Experiment, seed: int = 0) -> state.State:

@@ -224,9 +224,9 @@ class _Backward:
             found, gram = self._gram_by_forward()
         else:
             found, rows = self._rows(balancing.chunk)
-            gram = _pairwise(rows, rows)
+            gram = pairwise(rows, rows)
             if needs == "halves":
-                cross = _pairwise(*(self._rows(balancing.chunk, half)[1] for half in (1, 2)))
+                cross = pairwise(*(self._rows(balancing.chunk, half)[1] for half in (1, 2)))
             if needs == "gradients":
                 gradients = _stack(rows)
         return Signals(losses, present, gram, cross, gradients, key), found, rows
@@ -261,7 +261,7 @@ class _Backward:
             readers = [i for i, own in enumerate(found) if name in own.features]
             parts = [found[i].features[name] for i in readers]
             place = jnp.eye(len(found), dtype=jnp.float32)[:, jnp.array(readers)]
-            gram += place @ _pairwise(parts, parts) @ place.T
+            gram += place @ pairwise(parts, parts) @ place.T
         return gram
 
     def _rows(self, chunk: int, half: int = 0) -> tuple[list[Found], list[Params]]:
@@ -296,7 +296,7 @@ class _Backward:
             change = jax.jvp(self.encode, (_later(self.encoder, gradient),), (gradient,))[1]
             products = [_inner(other.features, {name: change[name] for name in other.features}) for other in found]
             columns.append(self.total(jnp.stack(products)))
-        return found, jnp.stack(columns, 1) + _pairwise(sharing, sharing)
+        return found, jnp.stack(columns, 1) + pairwise(sharing, sharing)
 
 
 def _after(previous: Any) -> Any:
@@ -333,7 +333,7 @@ def _inner(a: Any, b: Any) -> Float[Array, ""]:
     return sum(products, jnp.zeros((), jnp.float32))
 
 
-def _pairwise(a: list[Any], b: list[Any]) -> Float[Array, "T S"]:
+def pairwise(a: list[Any], b: list[Any]) -> Float[Array, "T S"]:
     """`⟨aᵢ, bⱼ⟩`, each pair once where the two lists are one."""
     known: dict[tuple[int, int], Array] = {}
     for i, x in enumerate(a):

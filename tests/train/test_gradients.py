@@ -1,6 +1,5 @@
 """The engine of the step, against one `jax.grad` for each task."""
 
-import dataclasses
 import functools
 
 import jax
@@ -232,7 +231,7 @@ def test_the_penalty_of_the_sharing_joins_the_gradient(monkeypatch):
 def test_every_method_steps_at_every_level(kind):
     made = method(kind)
     for level in made.levels:
-        parts = replace_balancing(tiny.experiment(("digit", "edges")), Balancing(method_of(kind), level))
+        parts = tiny.with_balancing(tiny.experiment(("digit", "edges")), Balancing(method_of(kind), level))
         state = jax.eval_shape(lambda parts=parts: tiny.initial(parts))
         after, metrics = jax.eval_shape(make_train_step(parts), state, tiny.batch())
         for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
@@ -245,12 +244,8 @@ def method_of(kind):
     return weighting.make(kind, names=("digit", "edges"))
 
 
-def replace_balancing(parts, balancing):
-    return dataclasses.replace(parts, balancing=balancing)
-
-
 def test_famo_looks_at_the_same_batch_again():
-    parts = replace_balancing(tiny.experiment(("digit", "edges")), Balancing(method_of("famo")))
+    parts = tiny.with_balancing(tiny.experiment(("digit", "edges")), Balancing(method_of("famo")))
     state = tiny.initial(parts)
     step = jax.jit(make_train_step(parts))
     after, _ = step(state, tiny.batch())
