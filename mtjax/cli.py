@@ -1,4 +1,4 @@
-"""The command line: `mtjax train | eval | compare | solve | show`.
+"""The command line: `mtjax train | eval | compare | ablate | relate | solve | show`.
 
 What goes wrong is one line on standard error: exit code 2 if the command or the config is wrong, 1 for anything else,
 130 when interrupted; `--debug` adds the traceback. A training run that was asked to stop (SIGTERM) saves and exits
@@ -26,6 +26,18 @@ FLAGS: dict[str, tuple[Any, Any, str]] = {
     "split": (("train", "validation", "test"), "test", "train, validation or test"),
     "single_task": (bool, False, "also train each task alone, into WORKDIR/single, and report what sharing changed"),
     "limit": (int, None, "compare on this many test images at most"),
+    "weightings": (
+        str,
+        None,
+        "names with commas between, or all; NAME@parameters takes gradients there (default: the config's)",
+    ),
+    "sharings": (str, None, "names with commas between, or all (default: the config's)"),
+    "seeds": (int, 3, "how often each is trained, with train.seed and those after it"),
+    "learning_rates": (
+        str,
+        None,
+        "numbers with commas between; each method gets its best by validation (default: the config's)",
+    ),
     "out": (str, None, "picture to write (default: data.png; of solve, restored.png, or a .npy file)"),
     "operator": (str, "identity", "what happened to the photograph: a kind of operator; --operator.NAME=VALUE sets it"),
     "kernel": (str, None, "of --operator=blur: a kernel's file, or its kind, such as gaussian"),
@@ -100,6 +112,23 @@ def compare(arguments: Arguments) -> int:
     return compare_command(flags["workdir"], limit=flags["limit"], single_task=flags["single_task"])
 
 
+def ablate(arguments: Arguments) -> int:
+    """Trains every task alone and every weighting on every sharing, under one budget."""
+    config, _ = arguments.config()
+    from mtjax.ablate import ablate_command
+
+    flags = arguments.flags
+    asked = {name: flags[name] for name in ("weightings", "sharings", "seeds", "learning_rates")}
+    return ablate_command(config, flags["workdir"], **asked)
+
+
+def relate(arguments: Arguments) -> int:
+    """Which tasks of a trained network help each other."""
+    from mtjax.relate import relate_command
+
+    return relate_command(arguments.flags["workdir"])
+
+
 def solve(arguments: Arguments) -> int:
     """Restores one photograph."""
     from mtjax.solve import Request, solve_command
@@ -130,6 +159,13 @@ COMMANDS = {
     "compare": Command(
         "learned heads and classical solvers on the same observations", ("workdir",), ("single_task", "limit"), compare
     ),
+    "ablate": Command(
+        "every task alone and every weighting on every sharing, with one budget and several seeds; resumes",
+        ("config", "workdir"),
+        ("weightings", "sharings", "seeds", "learning_rates"),
+        ablate,
+    ),
+    "relate": Command("which tasks help each other, and which to train together", ("workdir",), (), relate),
     "solve": Command(
         "restore one photograph with a classical solver",
         (),
@@ -146,6 +182,10 @@ COMMANDS = {
         "the operators and noises that a config may name, with their parameters", (), (), shows("operators")
     ),
     "show solvers": Command("the solvers that a config may name, with their parameters", (), (), shows("solvers")),
+    "show weightings": Command(
+        "the weightings that a config may name, with their parameters", (), (), shows("weightings")
+    ),
+    "show networks": Command("the encoders, sharings and heads that a config may name", (), (), shows("networks")),
     "show tasks": Command("the kinds of task that a config may name, with their parameters", (), (), shows("tasks")),
 }
 
@@ -154,14 +194,14 @@ def usage(name: str | None = None) -> str:
     """The help of one command, or of all."""
     if name is None:
         lines = ["usage: mtjax COMMAND --flag=value ...", "", "commands:"]
-        lines += [f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()]
+        lines += [f"  {name:<16} {command.summary}" for name, command in COMMANDS.items()]
         return "\n".join([*lines, "", "`mtjax COMMAND --help` lists the flags of one; `mtjax --version` the version."])
     command = COMMANDS[name]
     needed = f" {command.operand}" if command.operand else ""
     needed += "".join(f" --{flag}={flag.upper()}" for flag in command.needs)
     lines = [f"usage: mtjax {name}{needed} [flags]", "", command.summary, "", "flags:"]
     lines += [
-        f"  --{flag.replace('_', '-'):<12} {FLAGS[flag][2]}" for flag in (*command.needs, *command.takes, "debug")
+        f"  --{flag.replace('_', '-'):<15} {FLAGS[flag][2]}" for flag in (*command.needs, *command.takes, "debug")
     ]
     return "\n".join(lines)
 

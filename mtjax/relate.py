@@ -31,13 +31,14 @@ def relate_command(workdir: str | Path, batches: int = BATCHES) -> int:
     trained = restore(workdir)
     helped, cosine = relations(trained, batches)
     names, screen = tuple(trained.tasks), show.console()
-    title = f"{workdir}, step {trained.step}: how much a step for one task (row) lowers the loss of another (column), %"
-    screen.print(matrix(title, names, 100 * helped))
-    screen.print(matrix("\ncosine of the gradients of the shared parameters", names, cosine))
+    screen.print(f"{workdir}, step {trained.step}", soft_wrap=True)
+    title = "\nhow much, in percent, a step for one task (row) lowers the loss of another (column)"
+    screen.print(title, matrix(names, 100 * helped), sep="\n", soft_wrap=True)
+    screen.print("\ncosine of the gradients of the shared parameters", matrix(names, cosine), sep="\n", soft_wrap=True)
     sharing = trained.model.sharing
     if isinstance(sharing, Relation):
         related, omega = sharing.matrix(trained.params)
-        screen.print(matrix("\nrelation of the tasks (MTRL's Ω)", related, np.asarray(omega)))
+        screen.print("\nrelation of the tasks (MTRL's Ω)", matrix(related, np.asarray(omega)), sep="\n", soft_wrap=True)
     if 1 < len(names) <= MOST_TASKS:
         for count in range(1, min(3, len(names)) + 1):
             groups = propose_groups(helped, names, count)
@@ -77,7 +78,7 @@ def relations_of_batch(trained: Trained, params: Params, batch: Batch, lr: float
     return affinity(losses, shared, lr), cosine, both
 
 
-def matrix(title: str, names: tuple[str, ...], values: Float[np.ndarray, "T T"]) -> Any:
+def matrix(names: tuple[str, ...], values: Float[np.ndarray, "T T"]) -> Any:
     """A table of numbers for pairs of tasks."""
     rows = [(name, *(f"{value:.2f}" for value in row)) for name, row in zip(names, values, strict=True)]
-    return show.table(title, ("", *names), rows, names)
+    return show.table("", ("", *names), rows, names)

@@ -22,7 +22,9 @@ LAYERS = (
     ("tasks",),
     ("train",),
     ("compare",),
+    ("ablate",),
     ("show", "solve"),
+    ("relate",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -30,7 +32,7 @@ LIGHT = {"metrics", "physics", "solvers"}
 LIGHT_MAY = {"jax", "numpy", "jaxtyping", "mtjax", *sys.stdlib_module_names}
 WHEN_CALLED = {"PIL"}  # not before the function that reads a picture runs
 # Nothing else may import these: the folders that own them hide them.
-OWNED = {"orbax": {"train"}, "matplotlib": {"compare"}, "grain": {"data"}, "tensorflow_datasets": {"data"}}
+OWNED = {"orbax": {"train"}, "matplotlib": {"compare", "ablate"}, "grain": {"data"}, "tensorflow_datasets": {"data"}}
 NEVER = {"tensorflow", "torch", "clu"}
 
 

@@ -130,14 +130,15 @@ class Comparison:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """Plain dicts, lists, numbers and strings; what is not finite becomes None. Pictures are left out."""
-    return _plain({**dataclasses.asdict(comparison), "warnings": comparison.warnings})
+    return to_plain({**dataclasses.asdict(comparison), "warnings": comparison.warnings})
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """Dicts, lists, numbers and strings; what is not finite becomes None, `examples` are left out."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items() if key != "examples"}
+        return {str(key): to_plain(item) for key, item in value.items() if key != "examples"}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, np.ndarray):
         return [round(float(item), 5) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

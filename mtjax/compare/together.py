@@ -18,10 +18,10 @@ def together(tasks: Mapping[str, Task], workdir: Path) -> Together:
     Tasks that were not trained alone have no second number and no part in Δm; nor has a metric that is not finite or
     whose single-task value is 0.
     """
-    values = test_metrics(workdir)
+    values = split_metrics(workdir)
     metrics: dict[str, tuple[float, float | None, bool]] = {}
     for name, task in tasks.items():
-        alone = test_metrics(workdir / "single" / name)
+        alone = split_metrics(workdir / "single" / name)
         for metric, direction in task.better.items():
             key = f"{name}/{metric}"
             if key in values:
@@ -36,12 +36,12 @@ def together(tasks: Mapping[str, Task], workdir: Path) -> Together:
     return Together(metrics, flat, by_task, tuple(compared))
 
 
-def test_metrics(workdir: Path) -> dict[str, float]:
-    """The test metrics that a training wrote at its end, by "TASK/METRIC"; none if it has not ended."""
+def split_metrics(workdir: Path, split: str = "test") -> dict[str, float]:
+    """The metrics that a training wrote of a split at its end, by "TASK/METRIC"; none if it has not ended."""
     file = workdir / FILE
     if not file.is_file():
         return {}
     try:
-        return {name: float(value) for name, value in json.loads(file.read_text())["test"].items()}
+        return {name: float(value) for name, value in json.loads(file.read_text())[split].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} is damaged: {type(error).__name__}: {error}") from error

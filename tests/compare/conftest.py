@@ -15,6 +15,7 @@ from mtjax.data import Source, SourceInfo
 from mtjax.models import ENCODERS, SHARINGS, MultiTask
 from mtjax.record import locked
 from mtjax.tasks import TASKS
+from mtjax.train.balancing import Balancing
 from mtjax.train.evaluation import Trained
 from mtjax.train.step import Experiment, observe_for_evaluation
 
@@ -87,7 +88,7 @@ def trained(sources):
         model=model,
         tasks=tasks,
         observations=dict(config.observations),
-        weighting=weighting.make("equal", names=tuple(tasks)),
+        balancing=Balancing(weighting.make("equal", names=tuple(tasks))),
         optimizer=optax.sgd(1.0),
         augmentation={},
         steps_per_epoch=1,

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from mtjax.compare.statistics import Interval, bootstrap, paired, verdict
+from mtjax.compare.statistics import Interval, bootstrap, paired, paired_seeds, sure, verdict
 
 RNG = np.random.default_rng(0)
 
@@ -53,3 +54,16 @@ def test_wrong_shapes_are_named():
 )
 def test_the_verdict_says_which_and_by_how_much(interval, words):
     assert verdict(interval, "net", "tv") == words
+
+
+def test_over_seeds_the_interval_is_student_s():
+    a, b = (1.0, 2.0, 4.0), (0.5, 1.0, 1.0)
+    interval = paired_seeds(a, b)
+    low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (interval.mean, interval.low, interval.high) == pytest.approx((1.5, low, high))
+    assert sure(interval) is None  # 1.5 ± 3.3, though every seed is better
+
+
+def test_of_one_seed_or_of_nan_nothing_is_sure():
+    assert sure(paired_seeds((5.0,), (1.0,))) is None
+    assert sure(paired_seeds((np.nan, 1.0), (0.0, 0.0))) is None
