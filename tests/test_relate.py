@@ -48,6 +48,7 @@ def test_affinity_and_cosine_of_a_batch(trained):
     assert helped[0, 0] > 0 and helped[1, 1] > 0
 
 
+@pytest.mark.slow
 def test_means_leave_out_batches_without_a_task(trained, monkeypatch):
     class Pictures(Source):
         info = tiny.INFO

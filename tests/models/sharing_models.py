@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mtjax.models import HEADS, SHARINGS, MultiTask
 from mtjax.models.encoders import unet
@@ -17,6 +18,7 @@ TASKS = {
 }
 SEVERAL = ("digit", "segment", "edges")
 KINDS = sorted(SHARINGS)
+FEW = ("cgc", "cross_stitch", "hard", "mti_net")  # one of every kind of sharing; the others are compiled behind "slow"
 COPIES = ("cross_stitch", "nddr", "soft")
 MIXING = ("message", "mti_net", "pad_net")
 
@@ -85,3 +87,8 @@ def pair(kind):
     quick = {"xla_backend_optimization_level": 0}  # most of the time of these tests is the compiler's
     gradient = jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(params).compile(quick)
     return net, seen, params, gradient
+
+
+def some(kinds):
+    """The same kinds; those that are not among the few run behind the slow marker."""
+    return [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds]

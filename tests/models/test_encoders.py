@@ -28,7 +28,11 @@ CASES = {
     "nafnet": ("nafnet", {"width": 8, "depths": (1, 1)}, 2),
     "vit": ("vit", {"width": 16, "depth": 3, "heads": 2, "fpn": 16}, 2),
 }
+COMPILED = ("resnet", "vit")  # the others are compiled behind the slow marker
 each = pytest.mark.parametrize("case", CASES)
+some = pytest.mark.parametrize(
+    "case", [case if case in COMPILED else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 INPUT = (2, 16, 32, 5)
 
 
@@ -61,7 +65,7 @@ def sizes(params, name):
     return sum(x.size for path, x in jax.tree.leaves_with_path(params) if path[-1].key == name)
 
 
-@each
+@some
 def test_strides_and_shapes_agree_for_any_size(case):
     encoder, _, params, apply = ready(case)
     assert list(encoder.strides) == sorted(set(encoder.strides))
@@ -73,7 +77,7 @@ def test_strides_and_shapes_agree_for_any_size(case):
             assert bool(jnp.isfinite(level).all())
 
 
-@each
+@some
 def test_features_do_not_depend_on_batch_mates(case):
     _, _, params, apply = ready(case)
     x = pictures()
@@ -83,7 +87,7 @@ def test_features_do_not_depend_on_batch_mates(case):
         assert not np.allclose(level[1], same[1], atol=1e-2)
 
 
-@each
+@some
 def test_every_parameter_has_a_finite_gradient(case):
     encoder, _, params, _ = ready(case)
     x = pictures()
@@ -102,7 +106,7 @@ def test_every_parameter_has_a_finite_gradient(case):
         assert float(jnp.abs(g).max()) > 1e-6, jax.tree_util.keystr(path)
 
 
-@each
+@some
 def test_features_are_exchanged_between_stages(case):
     encoder, _, params, apply = ready(case)
     x, stages = pictures(), CASES[case][2]
@@ -134,7 +138,7 @@ def test_features_start_neither_large_nor_small(case):
         assert 0.1 < float(jnp.sqrt(jnp.mean(level**2))) < 4
 
 
-@each
+@some
 def test_bfloat16_stays_near_float32(case):
     _, _, params, apply = ready(case)
     encoder = build(case, jnp.bfloat16)

@@ -112,8 +112,11 @@ def test_equal_weights_give_the_gradient_of_the_mean_loss():
 
 @pytest.mark.parametrize(
     "balancing",
-    [MGDA, Balancing(method("mgda"), "parameters", chunk=2), Balancing(method("mgda"), "parameters", low_memory=True)],
-    ids=["one by one", "in chunks", "low memory"],
+    [
+        pytest.param(MGDA, id="one by one"),
+        pytest.param(Balancing(method("mgda"), "parameters", chunk=2), id="in chunks", marks=pytest.mark.slow),
+        pytest.param(Balancing(method("mgda"), "parameters", low_memory=True), id="low memory"),
+    ],
 )
 def test_gradients_at_the_parameters_are_those_of_each_loss(balancing):
     found, expected = update(balancing), rows()
@@ -174,7 +177,7 @@ def test_the_two_halves_of_a_batch():
     np.testing.assert_allclose(seen.gram, rows() @ rows().T, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("level", ["features", "parameters"])
+@pytest.mark.parametrize("level", ["features", pytest.param("parameters", marks=pytest.mark.slow)])
 def test_a_direction_of_its_own_is_as_long_as_a_mean(level):
     # With the leak open, the sum of the gradients: divided by three, their mean.
     found = update(Balancing(method("graddrop", leak=1.0), level))
@@ -195,7 +198,10 @@ def test_buffers_at_the_parameters():
     np.testing.assert_allclose(flat(shared_parameters(found.gradients)), direction, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("balancing", [MGDA, Balancing(method("nash_mtl")), Balancing(method("log"))])
+@pytest.mark.parametrize(
+    "balancing",
+    [MGDA, *(pytest.param(Balancing(method(kind)), marks=pytest.mark.slow) for kind in ("nash_mtl", "log"))],
+)
 def test_an_absent_task_moves_nothing(balancing):
     found = update(balancing, (True, False, True))
     assert float(found.weights[1]) == 0 and float(found.losses[1]) == 0
@@ -227,7 +233,12 @@ def test_the_penalty_of_the_sharing_joins_the_gradient(monkeypatch):
     np.testing.assert_allclose(flat(update(balancing).gradients) - before, flat(problem()[1]), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", WEIGHTINGS)
+FEW = ("fixed", "famo", "nash_mtl", "graddrop", "db_mtl", "modo")  # one of every kind of method
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.slow) for kind in WEIGHTINGS]
+)
 def test_every_method_steps_at_every_level(kind):
     made = method(kind)
     for level in made.levels:
@@ -244,6 +255,7 @@ def method_of(kind):
     return weighting.make(kind, names=("digit", "edges"))
 
 
+@pytest.mark.slow
 def test_famo_looks_at_the_same_batch_again():
     parts = tiny.with_balancing(tiny.experiment(("digit", "edges")), Balancing(method_of("famo")))
     state = tiny.initial(parts)
