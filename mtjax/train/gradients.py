@@ -145,6 +145,8 @@ def weighted_gradients(
         assert seen.gram is not None
         published, method = balancing.weighting.update(seen, state["method"])
         weights, gram = normalized(published) if balancing.of_gradients else published, seen.gram
+        if balancing.low_memory:  # the last backward pass begins when the others have ended, whatever the weights read
+            weights = _later(weights, gram.sum())
         state = {"method": method, **({"weights": weights, "gram": gram} if balancing.every > 1 else {})}
     else:
         found, rows = backward.all_heads(), None
