@@ -131,7 +131,7 @@ def test_features_are_exchanged_between_stages(case):
         np.testing.assert_allclose(level[0], level[1], atol=1e-5)
 
 
-@each
+@some
 def test_features_start_neither_large_nor_small(case):
     _, initial, _, apply = ready(case)
     for level in apply(initial, pictures()):

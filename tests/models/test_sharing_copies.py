@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from sharing_models import disturbed, filled, model, observed, seen_by, shapes
 
 from mtjax import flops
@@ -51,6 +52,7 @@ def test_stitches_with_the_identity_are_separate_encoders():
     assert not np.allclose(mixed["segment"].finest, apart["segment"].finest, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_copies_begin_as_the_encoder_of_one_task_alone():
     seen = observed()
     one = jax.jit(model("hard", ("segment",)).init)(jax.random.key(0), {"blurred": seen["blurred"]})

@@ -105,6 +105,7 @@ def test_cgc_without_experts_of_tasks_is_mmoe():
     same(share({"layer0": {**mmoe, **gates}}), mmoe_share(mmoe))
 
 
+@pytest.mark.slow
 def test_experts_of_one_task_are_not_read_by_another_until_a_second_layer():
     for layers in (1, 2):
         params, share = start(SHARINGS["cgc"](TASKS, layers=layers))
