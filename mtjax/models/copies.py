@@ -100,7 +100,8 @@ def side_by_side(
     """The pyramid levels of each copy; after each stage `exchange` gives all copies what to go on with.
 
     The encoder is traced once, and its program then run for each copy, from one end of a stage to the next. It is not
-    `vmap`ped over the copies: convolutions would become grouped ones, which took 14 times as long on a CPU.
+    `vmap`ped over the copies: convolutions would become grouped ones, which are slow on a CPU
+    (`benchmarks/loops.py`).
     """
 
     def alone(params: Params, x: Array) -> Any:

@@ -43,7 +43,9 @@ class Balancing:
         state = {"method": self.weighting.init(stacked if self.level == "parameters" else None)}
         if self.every == 1:
             return state
-        return {**state, "weights": jnp.zeros(num_tasks), "gram": jnp.zeros((num_tasks, num_tasks))}
+        # Equal ones, which are in use where the first update of the weights is skipped.
+        weights = jnp.full(num_tasks, 1 / num_tasks)
+        return {**state, "weights": weights, "gram": jnp.zeros((num_tasks, num_tasks))}
 
     def reported(self, state: dict[str, Any]) -> dict[str, Any]:
         """What of a state is logged: whether the method solved its own problem, if it has one."""

@@ -269,7 +269,8 @@ class _Backward:
     def _rows(self, chunk: int, half: int = 0) -> tuple[list[Found], list[Params]]:
         """The gradients of the shared parameters by each task's loss, or by one half of it.
 
-        In Python, not in a `lax.map`: in a loop, XLA's convolutions are some fifty times slower on a CPU.
+        In Python, not in a `lax.map`: in a loop, XLA's convolutions are some forty times slower on a CPU, as
+        `benchmarks/loops.py` shows.
         """
         found: list[Found] = []
         rows: list[Params] = []

@@ -306,3 +306,8 @@ def test_a_combination_without_sense_is_one_line(changes, message):
     with pytest.raises((ConfigError, ValueError), match=message) as error:
         balanced(*changes)
     assert "\n" not in str(error.value)
+
+
+def test_weights_before_their_first_update_are_equal():
+    state = Balancing(method("mgda"), "parameters", every=3).init(problem()[1], len(NAMES))
+    np.testing.assert_allclose(state["weights"], 1 / 3, rtol=1e-6)

@@ -86,8 +86,8 @@ def _plain(plan: _Plan, dual: Dual) -> tuple[Dual, Values]:
 def _accelerated(plan: _Plan, state: _State) -> tuple[_State, Values]:
     """The step from a point ahead of the last dual variable; state: see `_start`.
 
-    The dual variable is got back from the point ahead, rather than the other way around: each array is then written
-    where it was, and an iteration is six loops over memory, without copies.
+    The dual variable is got back from the point ahead, rather than the other way around: each array can then be written
+    where it was, without copies.
     """
     dual, ahead, t = state
     longer = (1 + jnp.sqrt(1 + 4 * t * t)) / 2
