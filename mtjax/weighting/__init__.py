@@ -32,12 +32,12 @@ from mtjax.weighting.constant import equal, fixed
 from mtjax.weighting.famo import famo
 from mtjax.weighting.graddrop import graddrop
 from mtjax.weighting.gradnorm import gradnorm
-from mtjax.weighting.logarithmic import geometric, imtl_l, log, stch
+from mtjax.weighting.learned import imtl_l, uncertainty
+from mtjax.weighting.logarithmic import geometric, log, stch
 from mtjax.weighting.mgda import mgda
 from mtjax.weighting.rates import dwa, rlw
 from mtjax.weighting.surgery import gradvac, pcgrad
 from mtjax.weighting.two_batches import auto_lambda, modo, sdmgrad
-from mtjax.weighting.uncertainty import uncertainty
 from mtjax.weighting.wrappers import preferred, smoothed
 
 WEIGHTINGS = {

@@ -5,9 +5,7 @@ A loss below 1e-8, also zero or a negative one, counts as 1e-8: no weight is inf
 
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
-import optax
 
 from mtjax.weighting.base import Signals, Weighting
 from mtjax.weighting.common import kept, need_nonnegative, need_positive, positive, preferences, softmax
@@ -41,41 +39,6 @@ def geometric(names: tuple[str, ...], /) -> Weighting:
         return jnp.where(signals.present, jnp.exp(logs.sum() / number - logs) / number, 0), state
 
     return Weighting(init=lambda _=None: (), update=update)
-
-
-def imtl_l(names: tuple[str, ...], /, *, lr: float = 1e-2, init: float = 0.0) -> Weighting:
-    """Minimizes `Σ exp(sᵢ) Lᵢ - sᵢ` over the log-weights `s` too; the weight of task i is `exp(sᵢ)`.
-
-    The log-weights have their own Adam, so neither the learning rate nor the weight decay of the network touches them.
-    A task that is absent keeps its log-weight, its moments and their count.
-
-    Args:
-        names: the tasks, in order.
-        lr: learning rate of the log-weights.
-        init: their first value.
-
-    Raises:
-        ValueError: a learning rate that is not positive.
-
-    Source: Liu et al., "Towards impartial multi-task learning", ICLR 2021, the loss balance IMTL-L.
-    """
-    need_positive(lr=lr)
-    optimizer = optax.adam(lr)
-
-    def start(_=None):
-        log_weight = jnp.full(len(names), init)
-        # One optimizer per task: its count of steps is then that of the task's own.
-        return {"log_weight": log_weight, "optimizer": jax.vmap(optimizer.init)(log_weight)}
-
-    def update(signals: Signals, state):
-        log_weight = state["log_weight"]
-        weights = jnp.exp(log_weight.astype(signals.losses.dtype))
-        gradient = (weights * positive(signals.losses) - 1).astype(log_weight.dtype)
-        step, moments = jax.vmap(optimizer.update)(gradient, state["optimizer"])
-        moved = {"log_weight": log_weight + step, "optimizer": moments}
-        return jnp.where(signals.present, weights, 0), kept(signals.present, moved, state)
-
-    return Weighting(init=start, update=update)
 
 
 def stch(
