@@ -66,7 +66,13 @@ WEIGHTING = {
     "smoothing": (float, 0.0),  # share of the last weights in a running average; 0: none
     "preference": (Mapping[str, float] | Sequence[float], ()),  # how much each task counts; none: all alike
 }
-OBSERVATION = {"operator": (dict, REQUIRED), "noise": (dict, REQUIRED)}
+OBSERVATION = {
+    "operator": (dict, REQUIRED),
+    "noise": (dict, REQUIRED),
+    "fused": (Sequence[str], ()),  # fields of the data, maps as large as the observation, that the encoder reads too
+    "given": (Sequence[str], ()),  # fields of the data that heads read beside the features
+    "withheld": (float, 0.0),  # share of training examples that go without them, each field on its own
+}
 TRAIN = {
     "steps": (int, 1500),  # updates in all
     "seed": (int, 0),  # of parameters, data order, observations, augmentation

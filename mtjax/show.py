@@ -103,6 +103,7 @@ def model_rows(config: Any) -> list[Row]:
 
     from mtjax import flops
     from mtjax.data import build as build_source
+    from mtjax.data import collate, to_device_batch
     from mtjax.train.build import build
     from mtjax.train.step import observe_for_evaluation
 
@@ -111,8 +112,8 @@ def model_rows(config: Any) -> list[Row]:
     net = experiment.model
 
     def observe() -> Any:
-        image = jax.numpy.zeros((1, *source.info.image_shape))
-        return observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), image)
+        batch = to_device_batch(collate([source[0]], source.info))
+        return observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), batch)
 
     observed = jax.eval_shape(observe)
     params = jax.eval_shape(net.init, jax.random.key(0), observed)

@@ -70,7 +70,9 @@ def with_balancing(parts: Experiment, balancing: Balancing) -> Experiment:
 
 def initial(parts: Experiment, seed: int = 0) -> state.State:
     """Its state before the first step."""
-    observed = observe_for_evaluation(parts.observations, jnp.zeros(1, jnp.int32), jnp.zeros((1, SIZE, SIZE, 3)))
+    observed = observe_for_evaluation(
+        parts.observations, jnp.zeros(1, jnp.int32), {"image": jnp.zeros((1, SIZE, SIZE, 3))}
+    )
     params = parts.model.init(jax.random.key(seed), observed)
     return state.create(params, parts.optimizer, parts.balancing, len(parts.tasks), seed)
 

@@ -81,7 +81,7 @@ def collect(
 ) -> Ablation:
     """What the folder holds of a plan; rows without a single run that has ended are there too, and say why."""
     higher = {
-        f"{name}/{metric}": way == "higher" for name, task in tasks.items() for metric, way in task.better.items()
+        f"{name}/{metric}": way == "higher" for name, task in tasks.items() for metric, way in task.directions.items()
     }
     rows = {method: read_row(plan, method, workdir, failed, tuple(higher)) for method in plan.methods}
     alone = {method.task: row for method, row in rows.items() if method.task}

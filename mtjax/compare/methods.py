@@ -77,7 +77,8 @@ def solver_name(node: Mapping[str, Any]) -> str:
 
 def learned(trained: Trained, task: str) -> Method:
     """The network's head for `task`, from its observation alone: tasks that read another one are left out."""
-    observation, model = trained.tasks[task].observation, trained.model
+    observation, model, restored = trained.tasks[task].observation, trained.model, trained.tasks[task].restored
+    assert restored is not None, task
     same = [name for name, read in model.reads.items() if read == observation]
     part = dataclasses.replace(
         model,
@@ -86,7 +87,7 @@ def learned(trained: Trained, task: str) -> Method:
     )
 
     def run(params: Any, observed: Observed) -> Array:
-        return part.apply(params, {observation: observed})[task]
+        return restored(part.apply(params, {observation: observed})[task])
 
     shared = {name: subtree for name, subtree in trained.params.items() if name != "heads"}
     counts = {"shared": _size(shared), "head": _size(trained.params["heads"][task])}

@@ -163,7 +163,7 @@ def observe_cases(
         filled = np.concatenate([wanted, np.repeat(wanted[:1], batch_size - len(wanted))])
         batch = collate([source[int(i)] for i in filled], source.info)
         valid = batch["valid"]["image"] & (np.arange(batch_size) < len(wanted))
-        observed, clean = prepare({"image": batch["image"], "index": filled.astype(np.int32)})
+        observed, clean = prepare({**batch, "index": filled.astype(np.int32)})
         cases.append(Case(observed, clean, valid))
     return cases
 

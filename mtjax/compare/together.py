@@ -22,7 +22,7 @@ def together(tasks: Mapping[str, Task], workdir: Path) -> Together:
     metrics: dict[str, tuple[float, float | None, bool]] = {}
     for name, task in tasks.items():
         alone = split_metrics(workdir / "single" / name)
-        for metric, direction in task.better.items():
+        for metric, direction in task.directions.items():
             key = f"{name}/{metric}"
             if key in values:
                 metrics[key] = (values[key], alone.get(key), direction == "higher")

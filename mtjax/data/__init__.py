@@ -46,10 +46,12 @@ def build(config: Any, split: str) -> Source:
 
 
 def to_device_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch as the step wants it: image float32 [B, H, W, C] in [0, 1], all else as it is. Jittable."""
-    batch = jax.tree.map(jnp.asarray, dict(batch))
-    scale = 255 if batch["image"].dtype == jnp.uint8 else 1
-    return {**batch, "image": batch["image"].astype(jnp.float32) / scale}
+    """A batch as the step wants it: pictures float32 [B, H, W, C] in [0, 1], all else as it is. Jittable."""
+
+    def as_device(value: Any) -> Any:
+        return value.astype(jnp.float32) / 255 if value.dtype == jnp.uint8 else value
+
+    return jax.tree.map(lambda value: as_device(jnp.asarray(value)), dict(batch))
 
 
 __all__ = [

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.core import eval_jaxpr
 from jax.extend import core
 
-from mtjax.models.inputs import encoder_input
+from mtjax.models.inputs import encoder_input, picture_size
 from mtjax.models.pyramid import Pyramid, pad_to_multiple
 from mtjax.models.sharing.base import Sharing
 from mtjax.physics import Observed
@@ -56,7 +56,12 @@ def init(sharing: Sharing, key: PRNGKeyArray, encoder: nn.Module, params: Params
 
 
 def encode(
-    sharing: Sharing, encoder: nn.Module, params: Params, reads: Mapping[str, str], observed: dict[str, Observed]
+    sharing: Sharing,
+    encoder: nn.Module,
+    params: Params,
+    reads: Mapping[str, str],
+    observed: dict[str, Observed],
+    fused: Mapping[str, int],
 ) -> dict[str, Pyramid]:
     """The pyramid of every task, by its name.
 
@@ -64,7 +69,7 @@ def encode(
         ValueError: tasks whose encoders exchange features read observations of different shapes.
     """
     seen = {task: observed[reads[task]] for task in sharing.tasks}
-    pictures = {name: encoder_input(observed[name]) for name in dict.fromkeys(reads.values())}
+    pictures = {name: encoder_input(observed[name], fused) for name in dict.fromkeys(reads.values())}
     strides = encoder.strides  # type: ignore[attr-defined]
     inputs = [pad_to_multiple(pictures[reads[task]], strides[-1]) for task in sharing.tasks]
     each = [jax.tree.map(lambda leaf, i=i: leaf[i], params["encoder"]) for i in range(len(sharing.tasks))]
@@ -80,7 +85,7 @@ def encode(
 
         outputs = side_by_side(encoder, each, inputs, exchange)
     return {
-        task: Pyramid(tuple(levels), strides, (seen[task].y.shape[1], seen[task].y.shape[2]))
+        task: Pyramid(tuple(levels), strides, picture_size(seen[task]))
         for task, levels in zip(sharing.tasks, outputs, strict=True)
     }
 

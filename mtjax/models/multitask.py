@@ -25,6 +25,7 @@ class MultiTask:
     sharing: from the features to what the head of each task reads.
     heads: by task, `(pyramid, observed) -> prediction`.
     reads: by task, the name of the observation that it reads.
+    fused: by field of the data that some observation is told and the encoder reads, the channels of its maps.
 
     Parameters are `{"encoder": ..., "sharing": ..., "heads": {task: ...}}`. Where the sharing has initial heads, those
     of a task are like its head, and their parameters are `heads[task]["initial"]`: `initial0`, ...
@@ -34,6 +35,7 @@ class MultiTask:
     sharing: Sharing
     heads: Mapping[str, nn.Module]
     reads: Mapping[str, str]
+    fused: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def shared_features(self) -> bool:
@@ -53,8 +55,7 @@ class MultiTask:
     def init(self, key: PRNGKeyArray, observed: dict[str, Observed]) -> Params:
         """Initial parameters; a task's depend on the key and its own name, not on what other tasks there are."""
         keys = jax.random.split(key, 3)
-        first = next(iter(observed.values()))
-        channels = first.y.shape[-1] + 2
+        channels = encoder_input(next(iter(observed.values())), self.fused).shape[-1]
         size = (1, *(self.encoder.strides[-1],) * 2, channels)  # type: ignore[attr-defined]
         params: Params = {"encoder": self.encoder.init(keys[0], jnp.zeros(size)).get("params", {})}
         params["sharing"] = {}
@@ -82,22 +83,26 @@ class MultiTask:
     def encode(self, params: Params, observed: dict[str, Observed]) -> dict[str, Pyramid]:
         """The features of every observation, by its name; with an encoder per task those of every task, by its name.
 
-        Observations of one shape pass a shared encoder together, in one batch.
+        Observations of one shape pass a shared encoder together, in one batch; the frames of a burst are examples of
+        that batch, so the features of an observation with T frames are `[B · T, ...]`.
         """
         if self.sharing.copies:
-            return copies.encode(self.sharing, self.encoder, params, self.reads, observed)
+            return copies.encode(self.sharing, self.encoder, params, self.reads, observed, self.fused)
+        inputs = {name: encoder_input(seen, self.fused) for name, seen in observed.items()}
         groups: dict[tuple[int, ...], list[str]] = {}
-        for name, seen in observed.items():
-            groups.setdefault(seen.y.shape, []).append(name)
+        for name, x in inputs.items():
+            groups.setdefault(x.shape[1:], []).append(name)
         strides = self.encoder.strides  # type: ignore[attr-defined]
         pyramids = {}
         for shape, names in groups.items():
-            x = jnp.concatenate([encoder_input(observed[name]) for name in names])
+            x = jnp.concatenate([inputs[name] for name in names])
             levels: Any = self.encoder.apply({"params": params["encoder"]}, pad_to_multiple(x, strides[-1]))
-            together = Pyramid(tuple(levels), strides, (shape[1], shape[2]))
-            for i, name in enumerate(names):
-                pyramids[name] = together[i * shape[0] : (i + 1) * shape[0]]
-        return pyramids
+            together = Pyramid(tuple(levels), strides, (shape[0], shape[1]))
+            start = 0
+            for name in names:
+                pyramids[name] = together[start : start + len(inputs[name])]
+                start += len(inputs[name])
+        return {name: pyramids[name] for name in observed}
 
     def decode(
         self,

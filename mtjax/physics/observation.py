@@ -1,5 +1,6 @@
 """One observation `y = A x + e`, and how a training step makes a batch of them from a config's description."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from mtjax.physics.noise import Noise
 from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree
 from mtjax.registry import lookup
-from mtjax.typing import Array, Float, Image, Keys, PRNGKeyArray
+from mtjax.typing import Array, Bool, Float, Image, Keys, PRNGKeyArray
 
 
 @pytree
@@ -26,11 +27,18 @@ class Observation:
 
 @pytree
 class Observed:
-    """What solvers and networks both read: `y` `[B, h, w, C]`, how it came about, and how noisy it is."""
+    """What solvers and networks both read: `y` `[B, h, w, C]`, how it came about, and how noisy it is.
+
+    Networks may be told more than `y`, by the name of a batch's field: `fused` goes into the encoder with it, as maps
+    `[B, h, w, c + 1]` whose last channel is 1 where the example has the field, and which are 0 where it has not;
+    `given` is for the heads alone, as values `[B, ...]` and whether each example has them `[B]`.
+    """
 
     y: Any
     operator: Operator
     noise_level: Float[Array, "..."]  # standard deviation, broadcastable to [B, 1, 1, 1]
+    fused: dict[str, Float[Array, "B h w _c"]] = dataclasses.field(default_factory=dict)
+    given: dict[str, tuple[Any, Bool[Array, "B"]]] = dataclasses.field(default_factory=dict)
 
 
 def observe(spec: Mapping[str, Any], keys: Keys, image: Float[Array, "B H W C"], /) -> Observed:

@@ -41,6 +41,7 @@ def image_task(name: str, kind: str, info: SourceInfo, observation: str, head: M
         scores={"psnr": of_shown_image(metrics.psnr), "ssim": of_shown_image(metrics.ssim)},
         better={"psnr": "higher", "ssim": "higher"},
         picture=image_picture,
+        restored=lambda prediction: prediction,
     )
 
 

@@ -13,6 +13,20 @@ from mtjax.typing import Array, Batch, Bool, Float, PerExample
 
 
 @dataclasses.dataclass(frozen=True)
+class Whole:
+    """Metrics of a whole split that are no sums over its examples, such as average precision.
+
+    keep: `(prediction, target)` to what is needed of each example, arrays `[B, ...]`; compiled.
+    score: from that, of all valid examples together as NumPy arrays `[N, ...]`, to the metrics by name.
+    better: by metric, "higher" or "lower".
+    """
+
+    keep: Callable[[Any, Any], Any]
+    score: Callable[[Any], Mapping[str, float]]
+    better: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """One thing to be told about a picture.
 
@@ -27,7 +41,9 @@ class Task:
     scores: by metric, `(prediction, target)` to a pair `(sum, count)` per example, see `mtjax.metrics`; the first
         metric is the task's headline.
     better: by metric, "higher" or "lower".
-    picture: from one prediction, as a NumPy array, to a picture `[H, W, 3]` of type uint8.
+    picture: from one prediction, as NumPy arrays, to a picture `[H, W, 3]` of type uint8.
+    restored: from a prediction to the clean image that it stands for, in tasks that classical solvers can do as well.
+    whole: metrics of a whole split.
     """
 
     name: str
@@ -40,7 +56,9 @@ class Task:
     loss: Callable[[Any, Any], PerExample]
     scores: Mapping[str, Callable[[Any, Any], Pair]]
     better: Mapping[str, str]
-    picture: Callable[[np.ndarray], np.ndarray]
+    picture: Callable[[Any], np.ndarray]
+    restored: Callable[[Any], Any] | None = None
+    whole: Whole | None = None
 
     @property
     def headline(self) -> str:
@@ -49,8 +67,13 @@ class Task:
 
     @property
     def restores(self) -> bool:
-        """Whether the prediction is the clean image, so that classical solvers can be compared with it."""
-        return self.fields == ("image",)
+        """Whether a prediction stands for the clean image, so that classical solvers can be compared with it."""
+        return self.restored is not None
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """By metric, "higher" or "lower", whichever is better."""
+        return {**self.better, **(self.whole.better if self.whole else {})}
 
     def metrics(self, prediction: Any, target: Any) -> dict[str, Pair]:
         """Every metric of a batch, as pairs per example."""

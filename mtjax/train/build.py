@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from mtjax import weighting
 from mtjax.data.fields import SourceInfo
 from mtjax.models import ENCODERS, HEADS, SHARINGS, MultiTask
-from mtjax.registry import accepted, lookup
+from mtjax.registry import ConfigError, accepted, lookup, nearest
 from mtjax.tasks import TASKS, Task
 from mtjax.train import optimizers
 from mtjax.train.balancing import Balancing
@@ -32,8 +32,31 @@ def build_tasks(config: Any, info: SourceInfo) -> dict[str, Task]:
     }
 
 
-def build_model(config: Any, tasks: Mapping[str, Task]) -> MultiTask:
-    """The encoder, its sharing and a head per task."""
+def fused_channels(config: Any, info: SourceInfo, read: set[str]) -> dict[str, int]:
+    """By field that the encoder is told by any of the observations `read`, the channels of its maps.
+
+    Raises:
+        ConfigError: an observation names a field that the data has not, or fuses one that is no map.
+    """
+    channels = {}
+    for name in sorted(read):
+        node = config.observations[name]
+        for key in ("fused", "given"):
+            for field in node.get(key, ()):
+                if field not in info.fields:
+                    raise ConfigError(
+                        f"observations.{name}.{key}: {info.name} has no field {field!r}; {nearest(field, info.fields)}"
+                    )
+                shape = info.fields[field]
+                if key == "fused" and len(shape) not in (2, 3):
+                    raise ConfigError(f"observations.{name}.fused: {field!r} of shape {shape} is no map; see `given`")
+                if key == "fused":
+                    channels[field] = (*shape, 1)[2] + 1
+    return channels
+
+
+def build_model(config: Any, tasks: Mapping[str, Task], fused: Mapping[str, int] = {}) -> MultiTask:
+    """The encoder, its sharing and a head per task; `fused` as from `fused_channels`."""
     dtype = lookup(PRECISIONS, config.train.precision, "train.precision")
     encoder, sharing = config.model.encoder, config.model.sharing
     heads = {
@@ -45,6 +68,7 @@ def build_model(config: Any, tasks: Mapping[str, Task]) -> MultiTask:
         sharing=lookup(SHARINGS, sharing.kind, "model.sharing.kind")(tuple(tasks), **parameters(sharing)),
         heads=heads,
         reads={name: task.observation for name, task in tasks.items()},
+        fused=fused,
     )
 
 
@@ -77,7 +101,7 @@ def build(config: Any, info: SourceInfo, num_examples: int) -> Experiment:
     """
     tasks = build_tasks(config, info)
     read = {task.observation for task in tasks.values()}
-    model = build_model(config, tasks)
+    model = build_model(config, tasks, fused_channels(config, info, read))
     return Experiment(
         model=model,
         tasks=tasks,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mtjax import config as configs
 from mtjax import metrics
-from mtjax.data import Source, SourceInfo
+from mtjax.data import Source, SourceInfo, to_device_batch
 from mtjax.data import build as build_source
 from mtjax.data.pipeline import eval_batches
 from mtjax.models import MultiTask
@@ -27,18 +27,33 @@ from mtjax.typing import Array, Batch, Params, Scalar
 
 def evaluate_split(
     eval_step: Callable[[Params, Batch], Any],
+    tasks: Mapping[str, Task],
     params: Params,
     source: Source,
     batch_size: int,
 ) -> dict[str, float]:
     """Every metric of every task over a whole split, as "TASK/METRIC"; the last batch is padded and masked."""
-    totals = None
+    totals, kept = None, []
     for batch in eval_batches(source, batch_size):
-        sums = eval_step(params, place_batch(batch))
+        sums, keep = eval_step(params, place_batch(batch))
         totals = sums if totals is None else jax.tree.map(lambda a, b: a + b, totals, sums)
+        kept.append(jax.device_get(keep))
     if totals is None:
         raise ValueError(f"{source.info.name}: the split to be evaluated holds no example")
-    return {name: float(value) for name, value in jax.device_get(finish_all(totals)).items()}
+    values = {name: float(value) for name, value in jax.device_get(finish_all(totals)).items()}
+    return {**values, **whole_split(tasks, kept)}
+
+
+def whole_split(tasks: Mapping[str, Task], kept: list[dict[str, Any]]) -> dict[str, float]:
+    """The metrics that are no sums over examples, from what `eval_step` kept of each batch."""
+    values = {}
+    for name, task in tasks.items():
+        if task.whole is None:
+            continue
+        valid = np.concatenate([batch[name][1] for batch in kept])
+        examples = jax.tree.map(lambda *parts, valid=valid: np.concatenate(parts)[valid], *(b[name][0] for b in kept))
+        values |= {f"{name}/{metric}": float(value) for metric, value in task.whole.score(examples).items()}
+    return values
 
 
 @jax.jit
@@ -61,8 +76,8 @@ def initial_state(experiment: Experiment, config: Any, source: Source) -> states
     batch = next(iter(eval_batches(source, 1)))
 
     def create() -> states.State:
-        image = jax.numpy.zeros((1, *batch["image"].shape[1:]))
-        observed = observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), image)
+        blank = to_device_batch(jax.tree.map(np.zeros_like, batch))
+        observed = observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), blank)
         params = experiment.model.init(jax.random.key(config.train.seed), observed)
         num_tasks, seed = len(experiment.tasks), config.train.seed
         return states.create(params, experiment.optimizer, experiment.balancing, num_tasks, seed)
@@ -128,4 +143,4 @@ def evaluate(workdir: str | Path, split: str = "test", which: Literal["best", "l
     trained = restore(workdir, which)
     source = build_source(trained.config.data, split)
     step = jax.jit(make_eval_step(trained.experiment))
-    return evaluate_split(step, trained.params, source, trained.config.data.eval_batch_size)
+    return evaluate_split(step, trained.tasks, trained.params, source, trained.config.data.eval_batch_size)

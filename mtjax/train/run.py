@@ -59,7 +59,9 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
                     compiled=compiled,
                     between=between,
                     batches=batches,
-                    validate=lambda params: evaluate_split(eval_step, params, validation, config.data.eval_batch_size),
+                    validate=lambda params: evaluate_split(
+                        eval_step, experiment.tasks, params, validation, config.data.eval_batch_size
+                    ),
                     tasks=tuple(experiment.tasks),
                     checkpoints=checkpoints,
                     writer=writer,
@@ -77,7 +79,7 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
     results: dict[str, Any] = {"step": step}
     for split in ("validation", "test"):
         source = validation if split == "validation" else build_source(config.data, split)
-        results[split] = evaluate_split(eval_step, best.params, source, config.data.eval_batch_size)
+        results[split] = evaluate_split(eval_step, experiment.tasks, best.params, source, config.data.eval_batch_size)
     write_json(workdir / "evaluation.json", results)
     return 0
 

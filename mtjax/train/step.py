@@ -50,16 +50,44 @@ def example_keys(key: PRNGKeyArray, numbers: Array) -> Keys:
     return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
 
 
-def observe_all(observations: Mapping[str, Any], keys: Keys, image: Float[Array, "B H W C"]) -> dict[str, Observed]:
-    """Each observation once, named as in the config."""
-    return {name: observe(spec, fold_name(keys, name), image) for name, spec in observations.items()}
+def observe_all(observations: Mapping[str, Any], keys: Keys, batch: Batch, train: bool = False) -> dict[str, Observed]:
+    """Each observation once, named as in the config, of the batch's "image", with what else the network is told.
+
+    In training the share `withheld` of the examples goes without what else there is, each field on its own.
+    """
+    observed = {}
+    for name, spec in observations.items():
+        own = fold_name(keys, name)
+        shown = {
+            field: _shown(batch, field, fold_name(own, field), spec.get("withheld", 0.0) if train else 0.0)
+            for field in (*spec.get("fused", ()), *spec.get("given", ()))
+        }
+        observed[name] = replace(
+            observe(spec, own, batch["image"]),
+            fused={field: as_maps(*shown[field]) for field in spec.get("fused", ())},
+            given={field: shown[field] for field in spec.get("given", ())},
+        )
+    return observed
 
 
-def observe_for_evaluation(
-    observations: Mapping[str, Any], index: Array, image: Float[Array, "B H W C"]
-) -> dict[str, Observed]:
+def _shown(batch: Batch, field: str, keys: Keys, withheld: float) -> tuple[Array, Array]:
+    """A field's values, and which examples have it and are shown it."""
+    present = batch["valid"][field] if "valid" in batch else jnp.ones(len(batch[field]), bool)
+    if withheld:
+        present &= jax.vmap(jax.random.uniform)(keys) >= withheld
+    return batch[field], present
+
+
+def as_maps(values: Array, present: Array) -> Float[Array, "B H W _c"]:
+    """Values `[B, H, W]` or `[B, H, W, c]` with a channel that says whether there are any; 0 where there are none."""
+    maps = (values if values.ndim == 4 else values[..., None]).astype(jnp.float32)
+    maps = jnp.concatenate([maps, jnp.ones((*maps.shape[:3], 1))], -1)
+    return jnp.where(present[:, None, None, None], maps, 0)
+
+
+def observe_for_evaluation(observations: Mapping[str, Any], index: Array, batch: Batch) -> dict[str, Observed]:
     """The observations of evaluation examples: a function of the example's index in its split alone."""
-    return observe_all(observations, example_keys(jax.random.key(EVALUATION_SEED), index), image)
+    return observe_all(observations, example_keys(jax.random.key(EVALUATION_SEED), index), batch)
 
 
 def prepare_for_evaluation(
@@ -68,7 +96,7 @@ def prepare_for_evaluation(
     """An evaluation batch as heads and solvers meet it: normalized if the config says so, never moved, and observed."""
     keys = example_keys(jax.random.key(EVALUATION_SEED), batch["index"])
     batch = augment(keys, to_device_batch(batch), augmentation, train=False)
-    return batch, observe_for_evaluation(observations, batch["index"], batch["image"])
+    return batch, observe_for_evaluation(observations, batch["index"], batch)
 
 
 def make_train_step(experiment: Experiment, refresh: bool = True) -> Callable[..., tuple[State, dict[str, Any]]]:
@@ -87,7 +115,7 @@ def make_train_step(experiment: Experiment, refresh: bool = True) -> Callable[..
 
         keys = example_keys(jax.random.fold_in(state.key, state.step), batch["position"])
         batch = augment(fold_name(keys, "augment"), to_device_batch(batch), experiment.augmentation)
-        observed = observe_all(experiment.observations, keys, batch["image"])
+        observed = observe_all(experiment.observations, keys, batch, train=True)
         counts = total(jnp.stack([task.valid(batch).sum().astype(jnp.float32) for task in tasks.values()]))
 
         chance = jax.random.fold_in(jax.random.fold_in(state.key, state.step), zlib.crc32(b"weighting"))
@@ -139,18 +167,24 @@ def epoch_so_far(state: State, steps_per_epoch: int) -> dict[str, Array]:
     return {name: kept * total for name, total in state.totals.items()}
 
 
-def make_eval_step(experiment: Experiment) -> Callable[[Params, Batch], dict[str, tuple[Array, Array]]]:
-    """`eval_step(params, batch) -> {"task/metric": (sum, count)}`, summed over the valid examples of the batch."""
+def make_eval_step(experiment: Experiment) -> Callable[[Params, Batch], tuple[dict[str, Any], dict[str, Any]]]:
+    """`eval_step(params, batch) -> ({"task/metric": (sum, count)}, {"task": kept})`.
 
-    def eval_step(params: Params, batch: Batch) -> dict[str, tuple[Array, Array]]:
+    Sums are over the valid examples of the batch; what tasks with metrics of a whole split keep has its examples along
+    the first axis, and as `(kept, valid)` says which count.
+    """
+
+    def eval_step(params: Params, batch: Batch) -> tuple[dict[str, Any], dict[str, Any]]:
         batch, observed = prepare_for_evaluation(experiment.observations, experiment.augmentation, batch)
         predictions = experiment.model.apply(params, observed)
-        result = {}
+        result, kept = {}, {}
         for name, task in experiment.tasks.items():
             target, valid = task.target(batch), task.valid(batch)
             losses = task.loss(predictions[name], target)
             pairs = {"loss": (losses, jnp.ones_like(losses)), **task.metrics(predictions[name], target)}
             result |= {f"{name}/{metric}": masked(pair, valid) for metric, pair in pairs.items()}
-        return result
+            if task.whole is not None:
+                kept[name] = task.whole.keep(predictions[name], target), valid
+        return result, kept
 
     return eval_step

@@ -83,7 +83,7 @@ def trained(sources):
         heads={name: Filter() for name in tasks},
         reads={name: task.observation for name, task in tasks.items()},
     )
-    start = observe_for_evaluation(config.observations, jnp.arange(1), jnp.zeros((1, *INFO.image_shape)))
+    start = observe_for_evaluation(config.observations, jnp.arange(1), {"image": jnp.zeros((1, *INFO.image_shape))})
     experiment = Experiment(
         model=model,
         tasks=tasks,

@@ -163,7 +163,7 @@ def test_a_config_names_it_and_a_head_reads_it(case):
     assert c.model.encoder.to_dict().items() >= parameters.items()
     model = build_model(c, build_tasks(c, tiny.INFO))
     assert model.encoder == build(case)
-    seen = observe_for_evaluation(recipe["observations"], jnp.arange(1), jnp.zeros((1, 20, 20, 3)))
+    seen = observe_for_evaluation(recipe["observations"], jnp.arange(1), {"image": jnp.zeros((1, 20, 20, 3))})
     model = MultiTask(model.encoder, model.sharing, model.heads, model.reads)
 
     def predictions(key):

@@ -71,7 +71,7 @@ class Counting(nn.Module):
 
 def test_observations_of_one_shape_pass_the_encoder_together():
     parts = tiny.experiment()
-    seen = observe_for_evaluation(parts.observations, jnp.arange(4), jnp.zeros((4, 16, 16, 3)))
+    seen = observe_for_evaluation(parts.observations, jnp.arange(4), {"image": jnp.zeros((4, 16, 16, 3))})
     model = MultiTask(Counting(), parts.model.sharing, {}, {})
     params = {"encoder": model.encoder.init(jax.random.key(0), jnp.zeros((1, 2, 2, 5)))["params"]}
     SEEN.clear()
@@ -95,7 +95,7 @@ def test_a_head_is_initialized_alike_alone_and_among_others():
 def test_task_bias_is_each_task_s_own():
     parts = tiny.experiment(("digit", "segment"))
     state = tiny.initial(parts)
-    seen = observe_for_evaluation(parts.observations, jnp.arange(2), jnp.full((2, 16, 16, 3), 0.5))
+    seen = observe_for_evaluation(parts.observations, jnp.arange(2), {"image": jnp.full((2, 16, 16, 3), 0.5)})
     params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape), state.params)
     before = parts.model.apply(params, seen)
     digit = params["sharing"]["task_digit"]

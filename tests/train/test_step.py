@@ -119,7 +119,7 @@ def test_padding_counts_nowhere_in_evaluation():
     padded["image"][2:], padded["index"][2:], padded["label"][2:] = 0, -1, 0
     for field in padded["valid"]:
         padded["valid"][field][2:] = False
-    alone, filled = evaluate(state.params, batch), evaluate(state.params, padded)
+    (alone, _), (filled, _) = evaluate(state.params, batch), evaluate(state.params, padded)
     for name in alone:
         for left, right in zip(alone[name], filled[name], strict=True):
             np.testing.assert_allclose(left, right, rtol=2e-4, atol=1e-5, err_msg=name)
@@ -129,9 +129,11 @@ def test_an_evaluation_example_is_observed_alike_in_any_batch():
     parts = tiny.experiment()
     batch = tiny.batch(4)
     image = jnp.asarray(batch["image"], jnp.float32) / 255
-    together = observe_for_evaluation(parts.observations, jnp.asarray(batch["index"]), image)
-    alone = observe_for_evaluation(parts.observations, jnp.asarray(batch["index"][2:3]), image[2:3])
+    together = observe_for_evaluation(parts.observations, jnp.asarray(batch["index"]), {"image": image})
+    alone = observe_for_evaluation(parts.observations, jnp.asarray(batch["index"][2:3]), {"image": image[2:3]})
     for name in parts.observations:
         np.testing.assert_allclose(together[name].y[2:3], alone[name].y, atol=1e-6)
-    only = observe_for_evaluation({"masked": tiny.OBSERVATIONS["masked"]}, jnp.asarray(batch["index"]), image)
+    only = observe_for_evaluation(
+        {"masked": tiny.OBSERVATIONS["masked"]}, jnp.asarray(batch["index"]), {"image": image}
+    )
     np.testing.assert_array_equal(together["masked"].y, only["masked"].y)
