@@ -77,7 +77,9 @@ TRAIN = {
     "steps": (int, 1500),  # updates in all
     "seed": (int, 0),  # of parameters, data order, observations, augmentation
     "precision": (Literal["float32", "bfloat16"], "float32"),  # inside the network; solvers and losses are float32
+    "remat": (bool, False),  # compute activations again on the way back: less memory, more time
     "mode": (Literal["jit", "pmap"], "jit"),  # how the step is compiled for several devices
+    "ema": (float, 0.0),  # decay of an average of the parameters, which is then what is evaluated and used; 0: none
     "log_every": (int, 20),  # steps between lines of metrics
     "eval_every": (int, 0),  # steps between evaluations on the validation split; 0: once per epoch
     "checkpoint_every": (int, 200),  # steps between checkpoints

@@ -58,6 +58,7 @@ def init(sharing: Sharing, key: PRNGKeyArray, encoder: nn.Module, params: Params
 def encode(
     sharing: Sharing,
     encoder: nn.Module,
+    run: Callable[[Params, Array], Any],
     params: Params,
     reads: Mapping[str, str],
     observed: dict[str, Observed],
@@ -75,7 +76,7 @@ def encode(
     each = [jax.tree.map(lambda leaf, i=i: leaf[i], params["encoder"]) for i in range(len(sharing.tasks))]
     unit = sharing.unit()
     if unit is None:
-        outputs: Any = [encoder.apply({"params": p}, x) for p, x in zip(each, inputs, strict=True)]
+        outputs: Any = [run(p, x) for p, x in zip(each, inputs, strict=True)]
     else:
         check_shapes(type(sharing).__name__, reads, seen)
 

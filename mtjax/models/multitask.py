@@ -8,13 +8,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from mtjax.models import copies
 from mtjax.models.inputs import encoder_input
 from mtjax.models.pyramid import Pyramid, pad_to_multiple
 from mtjax.models.sharing.base import Sharing
 from mtjax.physics import Observed
-from mtjax.typing import Params, PRNGKeyArray, Scalar
+from mtjax.typing import Array, Params, PRNGKeyArray, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,8 @@ class MultiTask:
     heads: by task, `(pyramid, observed) -> prediction`.
     reads: by task, the name of the observation that it reads.
     fused: by field of the data that some observation is told and the encoder reads, the channels of its maps.
+    remat: whether the way back computes activations again instead of keeping them: of the encoder, all but what comes
+        out of its stages; of the heads, all.
 
     Parameters are `{"encoder": ..., "sharing": ..., "heads": {task: ...}}`. Where the sharing has initial heads, those
     of a task are like its head, and their parameters are `heads[task]["initial"]`: `initial0`, ...
@@ -36,6 +39,11 @@ class MultiTask:
     heads: Mapping[str, nn.Module]
     reads: Mapping[str, str]
     fused: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    remat: bool = False
+
+    def __post_init__(self):
+        if self.remat and self.sharing.copies and self.sharing.unit() is not None:
+            raise ValueError(f"remat=True: the encoders of {type(self.sharing).__name__} exchange what they would drop")
 
     @property
     def shared_features(self) -> bool:
@@ -87,7 +95,9 @@ class MultiTask:
         that batch, so the features of an observation with T frames are `[B · T, ...]`.
         """
         if self.sharing.copies:
-            return copies.encode(self.sharing, self.encoder, params, self.reads, observed, self.fused)
+            return copies.encode(
+                self.sharing, self.encoder, self.run_encoder, params, self.reads, observed, self.fused
+            )
         inputs = {name: encoder_input(seen, self.fused) for name, seen in observed.items()}
         groups: dict[tuple[int, ...], list[str]] = {}
         for name, x in inputs.items():
@@ -96,13 +106,31 @@ class MultiTask:
         pyramids = {}
         for shape, names in groups.items():
             x = jnp.concatenate([inputs[name] for name in names])
-            levels: Any = self.encoder.apply({"params": params["encoder"]}, pad_to_multiple(x, strides[-1]))
+            levels: Any = self.run_encoder(params["encoder"], pad_to_multiple(x, strides[-1]))
             together = Pyramid(tuple(levels), strides, (shape[0], shape[1]))
             start = 0
             for name in names:
                 pyramids[name] = together[start : start + len(inputs[name])]
                 start += len(inputs[name])
         return {name: pyramids[name] for name in observed}
+
+    def run_encoder(self, params: Params, x: Array) -> Any:
+        """The encoder's levels of pictures `[N, H, W, C]`."""
+        if not self.remat:
+            return self.encoder.apply({"params": params}, x)
+
+        def run(params: Params, x: Array) -> Any:
+            return self.encoder.apply({"params": params}, x, lambda _, features: checkpoint_name(features, "stage"))
+
+        return jax.checkpoint(run, policy=jax.checkpoint_policies.save_only_these_names("stage"))(params, x)
+
+    def run_head(self, task: str, params: Params, pyramid: Pyramid, observed: Observed) -> Any:
+        """What the head of a task, with these parameters, makes of a pyramid."""
+
+        def run(params: Params, pyramid: Pyramid) -> Any:
+            return self.heads[task].apply({"params": params}, pyramid, observed)
+
+        return (jax.checkpoint(run) if self.remat else run)(params, pyramid)
 
     def decode(
         self,
@@ -125,12 +153,12 @@ class MultiTask:
         shared: Any = self.sharing.apply({"params": params["sharing"]}, features, self.feature_names, wanted)
         predictions = {}
         for task in wanted:
-            head, seen, own = self.heads[task], observed[self.reads[task]], dict(params["heads"][task])
+            seen, own = observed[self.reads[task]], dict(params["heads"][task])
             initial = own.pop("initial", {})
             final, *others = shared[task]
-            predictions[task] = head.apply({"params": own}, final, seen)
+            predictions[task] = self.run_head(task, own, final, seen)
             if auxiliary:
-                said = [head.apply({"params": initial[f"initial{i}"]}, x, seen) for i, x in enumerate(others)]
+                said = [self.run_head(task, initial[f"initial{i}"], x, seen) for i, x in enumerate(others)]
                 predictions[task] = (predictions[task], *said)
         return predictions
 
