@@ -21,6 +21,7 @@ NODES = {
     "noise": "mtjax.physics:NOISES",
     "solver": "mtjax.solvers:SOLVERS",
     "prior": "mtjax.solvers:PRIORS",
+    "counterpart": "mtjax.compare.counterparts:COUNTERPARTS",
     "encoder": "mtjax.models:ENCODERS",
     "sharing": "mtjax.models:SHARINGS",
     "head": "mtjax.models:HEADS",
@@ -159,6 +160,8 @@ class Completion:
 
         One that the file or the command line gives is kept, and so it is fixed.
         """
+        if isinstance(raw, Mapping) and raw.get("kind") in registry("counterpart"):
+            return self.node(raw, "counterpart", where)
         node = self.node(raw, "solver", where)
         tunable = getattr(lookup(registry("solver"), node["kind"], f"{where}.kind"), "tunable", ())
 

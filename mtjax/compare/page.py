@@ -5,8 +5,8 @@ import json
 from html import escape
 from typing import Any
 
-from mtjax.compare.results import Comparison, Row, TaskComparison, Together
-from mtjax.compare.table import delta_m_lines, describe, note_lines
+from mtjax.compare.results import Comparison, LabelComparison, Row, TaskComparison, Together
+from mtjax.compare.table import delta_m_lines, describe, label_cells, label_notes, note_lines
 
 STYLE = """
 :root { color-scheme: light; --ink: #1c2430; --faint: #64707e; --line: #dfe4ea; --good: #0a7a4b; --wash: #f2f8f5; }
@@ -42,6 +42,7 @@ def page(comparison: Comparison, figures: dict[str, bytes]) -> str:
     tasks = ", ".join(task.task for task in comparison.tasks) or "nothing"
     warnings = "".join(f'<p class="warning">{escape(line)}</p>' for line in comparison.warnings)
     sections = "".join(task_section(task, figures[task.task]) for task in comparison.tasks)
+    labels = "".join(label_section(label) for label in comparison.labels)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -54,7 +55,7 @@ def page(comparison: Comparison, figures: dict[str, bytes]) -> str:
 <h1>Was learning worth it?</h1>
 <p>A network with one shared encoder and classical solvers were given the same observations of the same test images.
 This page says what each made of them, how sure that is, and what it took.</p>
-{warnings}{sections}{together_section(comparison.together)}{method_section(comparison)}
+{warnings}{sections}{labels}{together_section(comparison.together)}{method_section(comparison)}
 </body>
 </html>
 """
@@ -81,6 +82,30 @@ warm-up; KiB are the scratch memory of that program.</p>
 <img src="data:image/png;base64,{picture}" alt="What each method made of three test images">
 <p class="faint">The test images on which the network did worst, median and best against {escape(task.reference)}, in
 PSNR. Below each result its absolute error, averaged over channels, on one scale for all.</p>
+</section>
+"""
+
+
+def label_section(task: LabelComparison) -> str:
+    """One task that gives no image: the verdict and the table."""
+    tone = {True: " better", False: " worse", None: ""}[task.learned_is_better]
+    names = [f"{name} {'↑' if way == 'higher' else '↓'}" for name, way in task.better.items()]
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in ("method", *names, "ms / image"))
+    body = ""
+    for row in task.rows:
+        kind = ' class="learned"' if row.name == "learned" else ""
+        shown = "".join(f"<td>{escape(cell)}</td>" for cell in (row.name, *label_cells(task, row)))
+        body += f"<tr{kind}>{shown}</tr>"
+    notes = "".join(f"<li>{escape(line)}</li>" for line in label_notes(task))
+    return f"""
+<section>
+<h2>{escape(task.task)}</h2>
+<p class="faint">{escape(task.kind)}; {task.test_images} test images.</p>
+<p class="verdict{tone}">{escape(capital(task.verdict))}.</p>
+<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
+<p class="faint">Metrics are of all test images together; in brackets, the 95 % bootstrap interval of the difference
+over images. Counterparts run on the host, one image at a time.</p>
+<ul class="faint">{notes}</ul>
 </section>
 """
 

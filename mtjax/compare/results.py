@@ -98,6 +98,42 @@ class TaskComparison:
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelRow:
+    """A method of a task that gives no image: its metrics on the test split, its time, and what was chosen for it."""
+
+    name: str
+    values: dict[str, float]
+    milliseconds: float
+    chosen: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelComparison:
+    """One task whose head gives no image, or that is judged by more than its image, beside classical counterparts.
+
+    better: by metric, "higher" or "lower". difference: of the headline, learned minus `reference`, the best
+    counterpart on the test split. learned_is_better: None if they cannot be told apart.
+    """
+
+    task: str
+    kind: str
+    headline: str
+    better: dict[str, str]
+    test_images: int
+    validation_images: int
+    reference: str
+    rows: tuple[LabelRow, ...]
+    difference: Interval
+    learned_is_better: bool | None
+
+    @property
+    def verdict(self) -> str:
+        """One honest sentence."""
+        words = {True: "better than", False: "worse than", None: "not told apart from"}[self.learned_is_better]
+        return f"learned is {words} {self.reference} in {self.headline}: {self.difference.text(3, sign=True)}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Together:
     """Every task's metrics on the test split, learned together and alone, and both Δm in percent.
 
@@ -121,6 +157,7 @@ class Comparison:
     config: dict[str, Any]
     step: int | None
     evaluation_seed: int
+    labels: tuple[LabelComparison, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from mtjax import data
+from mtjax.compare.labels import compare_labels, is_counterpart
 from mtjax.compare.methods import Case, Compiled, Method, arrays, at_edge, baseline, learned, shown, solver
 from mtjax.compare.results import Comparison, Example, Row, Scores, TaskComparison
 from mtjax.compare.statistics import bootstrap, paired, sure, verdict
@@ -47,13 +48,22 @@ def compare(
         raise ValueError(f"limit must be 1 image or more, got {limit}")
     config = trained.config
     test, validation = (data.build(config.data, split) for split in ("test", "validation"))
-    tasks = []
+    tasks, labels = [], []
     for task, nodes in config.compare.items():
+        counterparts = [node for node in nodes if is_counterpart(node)]
+        nodes = [node for node in nodes if not is_counterpart(node)]
+        if counterparts:
+            progress(f"{task}: {', '.join(node['kind'] for node in counterparts)}")
+            indices = spaced(len(test), limit), spaced(len(validation), VALIDATION_IMAGES)
+            labels.append(compare_labels(trained, task, counterparts, indices, (test, validation)))
+        if counterparts and not nodes:
+            continue
         if not trained.tasks[task].restores:
             raise ValueError(f"compare.{task}: a {trained.tasks[task].kind} is no image, so no solver can give it")
-        tasks.append(compare_task(trained, task, list(nodes), (test, validation), limit, progress))
+        tasks.append(compare_task(trained, task, nodes, (test, validation), limit, progress))
     return Comparison(
         tasks=tuple(tasks),
+        labels=tuple(labels),
         together=together(trained.tasks, Path(workdir)),
         environment=environment(),
         config=config.to_dict() if hasattr(config, "to_dict") else dict(config),

@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from mtjax.compare.results import Comparison, Row, TaskComparison, Together
+from mtjax.compare.results import Comparison, LabelComparison, LabelRow, Row, TaskComparison, Together
 
 
 def task_table(task: TaskComparison) -> Any:
@@ -21,6 +21,36 @@ def task_table(task: TaskComparison) -> Any:
         style = "bold green" if row.scores.family == "learned" else None
         table.add_row(row.scores.name, *cells(row), style=style)
     return table
+
+
+def label_table(task: LabelComparison) -> Any:
+    """A rich table of the methods of a task that gives no image."""
+    from rich import box
+    from rich.table import Table
+
+    title = f"{task.task}: {task.kind}, {task.test_images} test images"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("method", no_wrap=True)
+    for heading in (*(f"{name} {'↑' if way == 'higher' else '↓'}" for name, way in task.better.items()), "ms each"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in task.rows:
+        table.add_row(row.name, *label_cells(task, row), style="bold green" if row.name == "learned" else None)
+    return table
+
+
+def label_cells(task: LabelComparison, row: LabelRow) -> list[str]:
+    """Every metric and the time of a method, as text."""
+    return [*(f"{row.values[name]:.4g}" for name in task.better), f"{row.milliseconds:.3g}"]
+
+
+def label_notes(task: LabelComparison) -> list[str]:
+    """What was chosen for each counterpart."""
+    return [
+        f"{row.name}: {', '.join(f'{name} {value:g}' for name, value in row.chosen.items())}, "
+        f"chosen on {task.validation_images} validation images"
+        for row in task.rows
+        if row.chosen
+    ]
 
 
 def cells(row: Row) -> tuple[str, str, str, str]:
@@ -51,6 +81,11 @@ def print_comparison(comparison: Comparison, console: Any) -> None:
         for line in note_lines(task):
             console.print(f"  {line}", style="dim", highlight=False, markup=False)
         console.print(f"  {task.verdict}", highlight=False, markup=False)
+    for label in comparison.labels:
+        console.print(label_table(label))
+        for line in label_notes(label):
+            console.print(f"  {line}", style="dim", highlight=False, markup=False)
+        console.print(f"  {label.verdict}", highlight=False, markup=False)
     if comparison.together.metrics:
         console.print(together_table(comparison.together))
     for line in delta_m_lines(comparison.together):

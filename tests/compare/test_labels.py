@@ -1,0 +1,133 @@
+import dataclasses
+import io
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from rich.console import Console
+from scipy import ndimage
+
+from mtjax import metrics
+from mtjax.compare.command import write
+from mtjax.compare.counterparts import Shown, canny, jpeg, spectral_residual, tv_l1
+from mtjax.compare.labels import compare_labels, paired_pairs, ratio
+from mtjax.compare.results import Comparison, Together
+from mtjax.compare.run import environment
+from mtjax.compare.table import print_comparison
+from mtjax.data import Source
+from mtjax.record import locked
+from mtjax.registry import ConfigError
+from mtjax.train.evaluation import Trained
+
+
+class Squares(Source):
+    """The pictures of `tiny.batch`, each by itself; every third lacks its boundary."""
+
+    info = tiny.INFO
+
+    def __init__(self, seed):
+        self.batch = tiny.batch(9, seed)
+
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, index):
+        example = {field: self.batch[field][index] for field in tiny.INFO.fields}
+        return {k: v for k, v in example.items() if k != "boundary" or index % 3}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    parts = tiny.experiment(("edges",))
+    clear = {"masked": {"operator": {"kind": "identity"}, "noise": {"kind": "none"}}}
+    parts = dataclasses.replace(parts, observations=clear)
+    params = jax.jit(lambda: tiny.initial(parts))().params
+    config = locked({"data": {"source": "tiny", "eval_batch_size": 4}})
+    return Trained(config, parts, params, tiny.INFO, 1)
+
+
+def everything():
+    return (np.arange(9), np.arange(9)), (Squares(0), Squares(1))
+
+
+def test_edges_are_compared_on_the_examples_that_have_them(trained):
+    found = compare_labels(
+        trained, "edges", [{"kind": "canny", "sigmas": (0.5, 30.0), "thresholds": (0.1,)}], *everything()
+    )
+    assert (found.test_images, found.validation_images, found.reference) == (6, 6, "canny")
+    rows = {row.name: row for row in found.rows}
+    assert rows["canny"].chosen == {"sigma": 0.5, "threshold": 0.1}  # a blur of 30 pixels leaves no edge in 16
+    assert rows["canny"].values["f"] > 0.5  # a square: the truth marks its left and right side only
+    assert found.learned_is_better is False and "worse than canny in f" in found.verdict
+    gap = rows["learned"].values["f"] - rows["canny"].values["f"]
+    assert found.difference.mean == pytest.approx(gap, abs=1e-6)
+
+
+def test_the_table_the_page_and_the_file_say_it(trained, tmp_path):
+    found = compare_labels(trained, "edges", [{"kind": "canny", "sigmas": (0.5,), "thresholds": (0.1,)}], *everything())
+    comparison = Comparison((), Together({}, None, None, ()), environment(), {}, 1, 0, (found,))
+    console = Console(file=io.StringIO(), width=100)
+    print_comparison(comparison, console)
+    files = {path.name: path.read_text() for path in write(comparison, tmp_path)}
+    for said in (console.file.getvalue(), files["comparison.html"]):
+        assert "canny" in said and "worse than canny in f" in " ".join(said.split())
+    assert json.loads(files["comparison.json"])["labels"][0]["reference"] == "canny"
+
+
+def test_a_counterpart_of_another_kind_of_task_is_refused(trained):
+    with pytest.raises(ConfigError, match=r"compare.edges: tv_l1 does flow, not boundary"):
+        compare_labels(trained, "edges", [{"kind": "tv_l1"}], *everything())
+
+
+def test_values_of_whole_splits_are_those_of_the_metrics():
+    rng = np.random.default_rng(0)
+    for shape in ((7,), (7, 3)):
+        total, count = rng.random(shape), rng.integers(0, 2, shape)
+        expected = metrics.finish(jnp.asarray(total.sum(0)), jnp.asarray(count.sum(0), jnp.float32))
+        np.testing.assert_allclose(ratio(total.sum(0), count.sum(0)), expected, rtol=1e-5)
+    assert np.isnan(ratio(np.zeros(2), np.zeros(2)))
+
+
+def test_the_interval_of_a_difference_is_about_the_same_examples():
+    rng = np.random.default_rng(0)
+    hard = 10 * rng.random(200)
+    ones = np.ones(200)
+    better = paired_pairs((hard + 0.1, ones), (hard, ones))
+    assert better.low == pytest.approx(0.1) and better.high == pytest.approx(0.1)
+    apart = paired_pairs((rng.permutation(hard), ones), (hard, ones))
+    assert apart.low < 0 < apart.high
+
+
+def test_motion_of_a_texture_is_found():
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(48, 48, 1)), (2, 2, 0), mode="wrap")
+    texture = (texture - texture.min()) / np.ptp(texture)
+    shown = Shown(np.roll(texture, (1, -2), (0, 1)), {"previous": texture}, None)
+    method = tv_l1()
+    flow = method.run(shown, **method.choices[1])
+    np.testing.assert_allclose(np.median(flow[8:-8, 8:-8], (0, 1)), (1, -2), atol=0.2)
+
+
+def test_what_stands_out_of_a_texture_is_salient():
+    image = 0.4 + 0.2 * np.random.default_rng(0).random((32, 32))
+    image[20:24, 8:12] = 1.0
+    found = spectral_residual().run(Shown(image[..., None], {}, None), sigma=2.0)[..., 0]
+    peak = np.unravel_index(found.argmax(), found.shape)
+    assert 18 <= peak[0] <= 25 and 6 <= peak[1] <= 13
+
+
+def test_a_picture_of_nothing_has_no_edges_and_no_motion():
+    flat = np.full((16, 16, 3), 0.5)
+    assert (canny().run(Shown(flat, {}, None), sigma=1.0, threshold=0.1) < 0).all()
+    assert np.isfinite(spectral_residual().run(Shown(flat, {}, None), sigma=1.0)).all()
+    assert not tv_l1().run(Shown(flat, {"previous": flat}, None), attachment=15).any()
+
+
+def test_jpeg_spends_what_the_head_spent():
+    image = ndimage.gaussian_filter(np.random.default_rng(0).random((64, 64, 3)), (3, 3, 0))
+    image = (image - image.min()) / np.ptp(image)
+    few, many = (jpeg().run(Shown(image, {}, {"image": image, "bits": 64 * 64 * rate})) for rate in (1.5, 4.0))
+    assert few["bits"] < many["bits"]
+    assert np.square(few["image"] - image).mean() > np.square(many["image"] - image).mean()
