@@ -202,14 +202,6 @@ def operators() -> None:
         screen.print(table(title, ("kind", "what it is", "parameters"), rows))
 
 
-def tasks() -> None:
-    """Prints the kinds of task that a config may name."""
-    from mtjax.tasks import TASKS
-
-    rows = [(name, summary(entry), parameters(entry)) for name, entry in TASKS.items()]
-    console().print(table("tasks", ("kind", "what it is", "parameters"), rows))
-
-
 def weightings() -> None:
     """Prints the weightings that a config may name, with what every one of them also takes."""
     from mtjax.schema import WEIGHTING
@@ -225,6 +217,37 @@ def weightings() -> None:
     screen.print(table("weightings", ("kind", "what it is", "reads", "level", "parameters"), rows))
     common = ", ".join(f"{name}={default!r}" for name, (_, default) in WEIGHTING.items())
     screen.print(f"\nof every kind: {common}", soft_wrap=True)
+
+
+def tasks() -> None:
+    """Prints the kinds of tasks that a config may name: what each needs and gives, and its classical counterpart."""
+    from mtjax.compare.counterparts import COUNTERPARTS
+    from mtjax.tasks import TASKS
+
+    info = every_field()
+    classical = {name: entry().tasks for name, entry in COUNTERPARTS.items()}
+    rows = []
+    for kind, entry in TASKS.items():
+        task = entry(kind, info, observation="observed")
+        found = [name for name, kinds in classical.items() if kind in kinds]
+        beside = ", ".join([*(["solvers"] if task.restores else []), *found])
+        arrows = ", ".join(f"{name} {'↑' if way == 'higher' else '↓'}" for name, way in task.directions.items())
+        rows.append((kind, summary(entry), ", ".join(task.fields), parameters(entry), arrows, beside or "none"))
+    columns = ("kind", "what it is", "truth", "parameters", "metrics, the headline first", "compared with")
+    console().print(table("tasks", columns, rows))
+
+
+def every_field() -> Any:
+    """What a source would say of itself that has every field there is."""
+    from mtjax.data.fields import FIELDS, SourceInfo
+
+    plane, names = (64, 64), ("a", "b", "c")
+    shapes: dict[str, tuple[int, ...]] = {
+        "image": (*plane, 3), "label": (), "parity": (), "boxes": (3, 4), "box_labels": (3,), "present": (3,),
+        "normals": (*plane, 3), "flow": (*plane, 2), "previous": (*plane, 3), "reference": (*plane, 3),
+    }  # fmt: skip
+    classes = {"label": names, "parity": names[:2], "box_labels": names, "present": names, "segments": names}
+    return SourceInfo("any source", {field: shapes.get(field, plane) for field in FIELDS}, classes, (*plane, 3))
 
 
 def networks() -> None:

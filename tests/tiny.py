@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ from mtjax import weighting
 from mtjax.data.fields import SourceInfo
 from mtjax.models import HEADS, MultiTask
 from mtjax.models.encoders import unet
+from mtjax.models.pyramid import unshuffle
 from mtjax.models.sharing import hard
 from mtjax.tasks import TASKS
 from mtjax.train import optimizers, state
@@ -38,7 +40,19 @@ NODES = {
 }
 
 
-def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, **weights) -> Experiment:
+class Plain(nn.Module):
+    """An encoder of two convolutions, for tests of what stands around it: a U-Net takes far longer to compile."""
+
+    strides = (2, 4)
+
+    @nn.compact
+    def __call__(self, x, between=lambda _, x: x):
+        """Features at strides 2 and 4."""
+        fine = between(0, nn.gelu(nn.Conv(8, (3, 3))(unshuffle(x, 2))))
+        return fine, between(1, nn.gelu(nn.Conv(8, (3, 3), 2)(fine)))
+
+
+def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, encoder=None, **weights) -> Experiment:
     """An experiment with the named tasks."""
     tasks = {name: TASKS[NODES[name][0]](name, INFO, **NODES[name][1]) for name in names}
     read = {task.observation for task in tasks.values()}
@@ -49,7 +63,7 @@ def experiment(names=tuple(NODES), kind="equal", optimizer=None, steps=100, **we
         heads[name] = HEADS[task.head["kind"]](None, task.outputs, **params)
     return Experiment(
         model=MultiTask(
-            encoder=unet(None, width=4, depth=2),
+            encoder=encoder or unet(None, width=4, depth=2),
             sharing=hard(tuple(tasks), adapt="bias"),
             heads=heads,
             reads={name: task.observation for name, task in tasks.items()},
@@ -70,11 +84,15 @@ def with_balancing(parts: Experiment, balancing: Balancing) -> Experiment:
 
 def initial(parts: Experiment, seed: int = 0) -> state.State:
     """Its state before the first step."""
-    observed = observe_for_evaluation(
-        parts.observations, jnp.zeros(1, jnp.int32), {"image": jnp.zeros((1, SIZE, SIZE, 3))}
-    )
-    params = parts.model.init(jax.random.key(seed), observed)
-    return state.create(params, parts.optimizer, parts.balancing, len(parts.tasks), seed)
+
+    @jax.jit
+    def create():
+        blank = {"image": jnp.zeros((1, SIZE, SIZE, 3))}
+        observed = observe_for_evaluation(parts.observations, jnp.zeros(1, jnp.int32), blank)
+        params = parts.model.init(jax.random.key(seed), observed)
+        return state.create(params, parts.optimizer, parts.balancing, len(parts.tasks), seed)
+
+    return create()
 
 
 def batch(size: int = 4, seed: int = 0) -> dict:

@@ -26,17 +26,22 @@ KEY = jax.random.key(5)
 @functools.cache
 def problem():
     """(experiment, parameters away from their initial zeros, batch, observed); one label is missing."""
-    parts = tiny.experiment(NAMES)
+    parts = tiny.experiment(NAMES, encoder=tiny.Plain())
     batch = jax.tree.map(jnp.asarray, tiny.batch())
     batch["image"] = batch["image"].astype(jnp.float32) / 255
     batch["valid"]["label"] = batch["valid"]["label"].at[1].set(False)
-    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(batch["index"])
-    observed = {name: observe(node, keys, batch["image"]) for name, node in parts.observations.items()}
-    params = tiny.initial(parts).params
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(KEY, len(leaves))
-    moved = [leaf + 0.05 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-    return parts, jax.tree.unflatten(tree, moved), batch, observed
+
+    @jax.jit  # one program: hundreds of small ones take longer to compile
+    def start():
+        keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(batch["index"])
+        observed = {name: observe(node, keys, batch["image"]) for name, node in parts.observations.items()}
+        leaves, tree = jax.tree.flatten(tiny.initial(parts).params)
+        keys = jax.random.split(KEY, len(leaves))
+        moved = [leaf + 0.05 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+        return jax.tree.unflatten(tree, moved), observed
+
+    params, observed = start()
+    return parts, params, batch, observed
 
 
 def update(balancing, present=(True, True, True), state=None, refresh=True):
@@ -184,7 +189,7 @@ def test_a_direction_of_its_own_is_as_long_as_a_mean(level):
     shared = flat(shared_parameters(found.gradients))
     np.testing.assert_allclose(shared, rows().mean(0), rtol=1e-3, atol=1e-6)
     closed = flat(shared_parameters(update(Balancing(method("graddrop"), level)).gradients))
-    assert np.abs(closed - shared).max() > 1e-3
+    assert np.linalg.norm(closed - shared) > 2e-3 * np.linalg.norm(shared)
 
 
 def test_buffers_at_the_parameters():
