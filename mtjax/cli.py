@@ -1,4 +1,4 @@
-"""The command line: `mtjax train | eval | compare | ablate | relate | solve | show`.
+"""The command line: `mtjax train | eval | compare | ablate | relate | predict | export | solve | generate | show`.
 
 What goes wrong is one line on standard error: exit code 2 if the command or the config is wrong, 1 for anything else,
 130 when interrupted; `--debug` adds the traceback. A training run that was asked to stop (SIGTERM) saves and exits
@@ -38,7 +38,25 @@ FLAGS: dict[str, tuple[Any, Any, str]] = {
         None,
         "numbers with commas between; each method gets its best by validation (default: the config's)",
     ),
-    "out": (str, None, "picture to write (default: data.png; of solve, restored.png, or a .npy file)"),
+    "out": (
+        str,
+        None,
+        "picture to write (default: data.png; of generate, samples.png; of solve, restored.png, or a .npy file); of "
+        "predict and export, a folder",
+    ),
+    "label": (
+        str,
+        None,
+        "class of all images, by name or number; commas between those of several fields (default: all in turn)",
+    ),
+    "count": (int, 64, "number of images, and of test images that they are compared with"),
+    "steps": (int, 50, "steps from noise to image"),
+    "guidance": (str, None, "number: more than 1 makes images more typical of their class (default: without guidance)"),
+    "observation": (
+        ("as-trained", "clean"),
+        "as-trained",
+        "what happened to the photograph: as-trained, as in the config; clean, nothing",
+    ),
     "operator": (str, "identity", "what happened to the photograph: a kind of operator; --operator.NAME=VALUE sets it"),
     "kernel": (str, None, "of --operator=blur: a kernel's file, or its kind, such as gaussian"),
     "mask": (str, None, "of --operator=mask: a picture that is white where pixels are known"),
@@ -129,6 +147,21 @@ def relate(arguments: Arguments) -> int:
     return relate_command(arguments.flags["workdir"])
 
 
+def predict(arguments: Arguments) -> int:
+    """Writes what every task of a trained network says of one photograph."""
+    from mtjax.predict import predict_command
+
+    flags = arguments.flags
+    return predict_command(flags["workdir"], arguments.operand, flags["out"], flags["observation"])
+
+
+def export(arguments: Arguments) -> int:
+    """Writes a trained network as files that JAX alone can run."""
+    from mtjax.export import export_command
+
+    return export_command(arguments.flags["workdir"], arguments.flags["out"])
+
+
 def solve(arguments: Arguments) -> int:
     """Restores one photograph."""
     from mtjax.solve import Request, solve_command
@@ -138,6 +171,14 @@ def solve(arguments: Arguments) -> int:
     out = flags["out"] or "restored.png"
     files = {name: flags[name] for name in ("kernel", "mask", "weight")}
     return solve_command(Request(arguments.operand, out, kinds, arguments.nodes, **files))
+
+
+def generate(arguments: Arguments) -> int:
+    """Makes images from noise."""
+    from mtjax.generate.command import generate_command
+
+    asked = {name: arguments.flags[name] for name in ("label", "count", "steps", "guidance")}
+    return generate_command(arguments.flags["workdir"], arguments.flags["out"] or "samples.png", **asked)
 
 
 def shows(name: str) -> Callable[[Arguments], int]:
@@ -166,6 +207,14 @@ COMMANDS = {
         ablate,
     ),
     "relate": Command("which tasks help each other, and which to train together", ("workdir",), (), relate),
+    "predict": Command(
+        "what every task of a trained network says of one photograph",
+        ("workdir",),
+        ("observation", "out"),
+        predict,
+        operand="PHOTO",
+    ),
+    "export": Command("a trained network as files that run without mtjax", ("workdir", "out"), (), export),
     "solve": Command(
         "restore one photograph with a classical solver",
         (),
@@ -173,6 +222,12 @@ COMMANDS = {
         solve,
         operand="PHOTO",
         nodes=("operator", "method", "prior"),
+    ),
+    "generate": Command(
+        "images from noise, by a task of kind generation, and how like the test split they are",
+        ("workdir",),
+        ("out", "label", "count", "steps", "guidance"),
+        generate,
     ),
     "show config": Command("the resolved config, and what the command line changed", ("config",), (), shows("config")),
     "show data": Command("one batch as a picture", ("config",), ("out",), shows("data")),
@@ -182,11 +237,11 @@ COMMANDS = {
         "the operators and noises that a config may name, with their parameters", (), (), shows("operators")
     ),
     "show solvers": Command("the solvers that a config may name, with their parameters", (), (), shows("solvers")),
+    "show tasks": Command("the tasks that a config may name, and what each is compared with", (), (), shows("tasks")),
     "show weightings": Command(
         "the weightings that a config may name, with their parameters", (), (), shows("weightings")
     ),
     "show networks": Command("the encoders, sharings and heads that a config may name", (), (), shows("networks")),
-    "show tasks": Command("the kinds of task that a config may name, with their parameters", (), (), shows("tasks")),
 }
 
 

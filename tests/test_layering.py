@@ -19,12 +19,14 @@ LAYERS = (
     ("checks", "record", "schema", "config", "flops"),
     ("data", "weighting"),
     ("models",),
+    ("generate",),
     ("tasks",),
     ("train",),
     ("compare",),
     ("ablate",),
     ("show", "solve"),
-    ("relate",),
+    ("photograph", "facts", "tiles", "export"),
+    ("relate", "predict", "bitstream"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtjax import metrics, solvers
-from mtjax.physics import Downsample, Observed
+from mtjax.physics import Downsample, Frames, Observed, split_frames
 from mtjax.solvers.tuning import grid_search
 from mtjax.train import Trained
 from mtjax.typing import Array, Bool, Float
@@ -51,6 +51,13 @@ def baseline(observed: Observed, clean: Array) -> Method:
     """The observation itself where it is an image of the right size, and bicubic interpolation where it is not."""
     if getattr(observed.y, "shape", None) == clean.shape:
         return Method("observed", "observed", lambda _, seen: seen.y)
+    if isinstance(operator := observed.operator, Frames):
+        count = operator.count
+
+        def first_frame(_: Any, seen: Observed) -> Array:
+            return jax.image.resize(split_frames(seen.y, count)[..., 0, :, :, :], clean.shape, "cubic")
+
+        return Method("first frame, bicubic", "observed", first_frame)
     if not isinstance(observed.operator, Downsample):
         return Method("adjoint", "observed", lambda _, seen: seen.operator.adjoint(seen.y))
     return Method("bicubic", "observed", lambda _, seen: solvers.bicubic(seen.y, seen.operator).image)

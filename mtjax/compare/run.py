@@ -16,7 +16,7 @@ from mtjax.compare.results import Comparison, Example, Row, Scores, TaskComparis
 from mtjax.compare.statistics import bootstrap, paired, sure, verdict
 from mtjax.compare.together import together
 from mtjax.data import Source, collate
-from mtjax.physics import Observed
+from mtjax.physics import Frames, Observed, split_frames
 from mtjax.train import Trained
 from mtjax.train.step import EVALUATION_SEED, prepare_for_evaluation
 from mtjax.typing import Array, Batch
@@ -200,10 +200,16 @@ def pick_examples(
             title=label,
             index=int(indices[batch * len(case.clean) + row]),
             clean=np.asarray(case.clean[row]),
-            observed=np.asarray(case.observed.y[row]),
+            observed=first_picture(case.observed, row),
             images=images,
             psnr={name: float(s.psnr[order[rank]]) for name, s in by_name.items()},
         )
+
+
+def first_picture(observed: Observed, row: int) -> np.ndarray:
+    """What was observed of one example, of a burst the first frame."""
+    y, operator = observed.y[row], observed.operator
+    return np.asarray(split_frames(y, operator.count)[0] if isinstance(operator, Frames) else y)
 
 
 def spaced(size: int, limit: int | None) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mtjax.data.fields import DIRECTIONS, DISPLACEMENTS, PICTURES
 from mtjax.registry import ConfigError, nearest
 from mtjax.typing import Array, Batch, Bool, Float, Int, Keys
 
@@ -14,7 +15,8 @@ OFF: dict[str, Any] = {
     "crop": 0,  # largest shift, in pixels; what comes in is a reflection
     "rotation": 0.0,  # largest angle, in degrees
     "scale": (1.0, 1.0),  # range of magnification, drawn log-uniformly
-    "normalize": False,  # stretch each image linearly to darkest 0, brightest 1; no chance, so for evaluation too
+    "normalize": False,  # stretch each image linearly to darkest 0, brightest 1; no chance, so for evaluation too;
+    # the other pictures of an example are stretched as its image is, so that what is alike in both stays alike
 }
 VISIBLE = 0.1  # of a box's area that must stay in the picture, or the box is dropped
 
@@ -24,8 +26,9 @@ def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
 
     Args:
         keys: [B] typed keys; example i is changed by a function of `keys[i]` alone.
-        batch: as `to_device_batch` gives it. Images are sampled bilinearly (exactly, if only flipped and shifted), any
-            other field [B, H, W, ...] by nearest neighbor; values, as those of depth, are not changed.
+        batch: as `to_device_batch` gives it. Pictures and displacements are sampled bilinearly (exactly, if only
+            flipped and shifted), any other field [B, H, W, ...] by nearest neighbor. Vectors turn and mirror with the
+            picture, displacements grow with it; other values, as those of depth, are not changed.
         spec: a mapping (a dict, a ConfigDict) with some of the keys of `OFF`.
         train: False for evaluation, which is normalized but not moved.
 
@@ -33,14 +36,14 @@ def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
     """
     spec = _checked(spec)
     if spec["normalize"]:
-        batch = {**batch, "image": _stretch(batch["image"])}
+        batch = {**batch, **_stretch({name: batch[name] for name in PICTURES if name in batch})}
     moves = {name: value for name, value in spec.items() if name != "normalize"}
     if not train or all(value == OFF[name] for name, value in moves.items()):
         return batch
     batch = jax.tree.map(jnp.asarray, dict(batch))
     height, width = batch["image"].shape[1:3]
     matrix, shift = jax.vmap(lambda key: _draw(key, spec))(keys)
-    at = _mirror(_coordinates(matrix, shift, height, width), height, width)
+    at, facing = _mirror(_coordinates(matrix, shift, height, width), height, width)
     exact = spec["rotation"] == 0 and tuple(spec["scale"]) == (1.0, 1.0)
     nearest_pixel = jnp.round(at).astype(jnp.int32)
     moved = dict(batch)
@@ -50,7 +53,12 @@ def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
         if exact:
             moved[name] = _permute(value, nearest_pixel)
         else:
-            moved[name] = _bilinear(value, at) if name == "image" else _gather(value, nearest_pixel)
+            smooth = name in (*PICTURES, *DISPLACEMENTS)
+            moved[name] = _bilinear(value, at) if smooth else _gather(value, nearest_pixel)
+        if name in DISPLACEMENTS:
+            moved[name] = _displaced(moved[name], matrix, facing)
+        if name in DIRECTIONS:
+            moved[name] = _turned(moved[name], matrix, facing)
     if "boxes" in batch:
         boxes, visible = _move_boxes(batch["boxes"], matrix, shift, height, width)
         if "instances" in batch:  # the tightest boxes, which turned boxes are not
@@ -76,11 +84,12 @@ def _checked(spec: Any) -> dict[str, Any]:
     return full
 
 
-def _stretch(image: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-    """Each image minus its minimum, over its range; an image of one value becomes 0."""
+def _stretch(pictures: Mapping[str, Float[Array, "B H W C"]]) -> Batch:
+    """Each picture minus its image's minimum, over the image's range; an image of one value becomes 0."""
+    image = pictures["image"]
     low = image.min((1, 2, 3), keepdims=True)
     span = image.max((1, 2, 3), keepdims=True) - low
-    return (image - low) / jnp.where(span > 0, span, 1)
+    return {name: (picture - low) / jnp.where(span > 0, span, 1) for name, picture in pictures.items()}
 
 
 def _draw(key: Array, spec: Mapping[str, Any]) -> tuple[Float[Array, "2 2"], Float[Array, "2"]]:
@@ -107,12 +116,17 @@ def _coordinates(
     return jnp.einsum("bij,hwj->bhwi", matrix, grid) + (_center(height, width) + shift)[:, None, None, :]
 
 
-def _mirror(at: Float[Array, "B H W 2"], height: int, width: int) -> Float[Array, "B H W 2"]:
-    """Folds coordinates outside the picture back into it, as if it were reflected at its border pixels."""
+def _mirror(
+    at: Float[Array, "B H W 2"], height: int, width: int
+) -> tuple[Float[Array, "B H W 2"], Float[Array, "B H W 2"]]:
+    """Folds coordinates outside the picture back into it, as if it were reflected at its border pixels.
+
+    Also gives, down and right, 1 where the picture is seen as it is and -1 where it is seen reflected.
+    """
     last = jnp.array([height - 1, width - 1], jnp.float32)
     period = jnp.maximum(2 * last, 1)
     folded = jnp.mod(at, period)
-    return jnp.clip(jnp.minimum(folded, period - folded), 0, last)
+    return jnp.clip(jnp.minimum(folded, period - folded), 0, last), jnp.where(folded <= last, 1.0, -1.0)
 
 
 def _gather(value: Array, at: Int[Array, "B H W 2"]) -> Array:
@@ -141,6 +155,22 @@ def _bilinear(image: Float[Array, "B H W C"], at: Float[Array, "B H W 2"]) -> Fl
     top = (1 - wx) * corner(0, 0) + wx * corner(0, 1)
     bottom = (1 - wx) * corner(1, 0) + wx * corner(1, 1)
     return (1 - wy) * top + wy * bottom
+
+
+def _displaced(
+    vectors: Float[Array, "B H W 2"], matrix: Float[Array, "B 2 2"], facing: Float[Array, "B H W 2"]
+) -> Float[Array, "B H W 2"]:
+    """Displacements (down, right) of the old picture in pixels of the new one."""
+    return jnp.einsum("bij,bhwj->bhwi", jnp.linalg.inv(matrix), facing * vectors)
+
+
+def _turned(
+    vectors: Float[Array, "B H W 3"], matrix: Float[Array, "B 2 2"], facing: Float[Array, "B H W 2"]
+) -> Float[Array, "B H W 3"]:
+    """Directions (right, down, toward the viewer); their length is kept, as a surface that comes nearer looks alike."""
+    turn = matrix / jnp.linalg.norm(matrix, axis=-2, keepdims=True)
+    downright = jnp.einsum("bji,bhwj->bhwi", turn, facing * vectors[..., 1::-1])
+    return jnp.concatenate([downright[..., ::-1], vectors[..., 2:]], -1)
 
 
 def _move_boxes(

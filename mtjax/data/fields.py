@@ -18,7 +18,19 @@ FIELDS: dict[str, tuple[type, str]] = {
     "instances": (np.int32, "[H, W] object of each pixel, 0 = background, k = the k-th box"),
     "boundary": (np.float32, "[H, W] 1 where a pixel's neighbor belongs to another object, else 0"),
     "depth": (np.float32, "[H, W] distance from the viewer, larger is farther"),
+    "present": (np.float32, "[K] 1 for each class that is in the picture, else 0"),
+    "parity": (np.int32, "[] whether the picture's main digit is even, 0, or odd, 1"),
+    "saliency": (np.float32, "[H, W] 1 on the picture's main object, else 0"),
+    "normals": (np.float32, "[H, W, 3] unit vectors (x right, y down, z toward the viewer); zeros where unknown"),
+    "previous": (np.uint8, "[H, W, C] the frame before the image"),
+    "flow": (np.float32, "[H, W, 2] (down, right) in pixels, from each pixel of `previous` to its place in `image`"),
+    "reference": (np.uint8, "[H, W, C] a picture with the image's colors and textures, whose content lies elsewhere"),
 }
+# How augmentation moves a field [B, H, W, ...]: pictures bilinearly; vectors turn and mirror with the picture, and
+# displacements grow with it; all others are labels, of which the nearest is taken.
+PICTURES = ("image", "previous", "reference")
+DISPLACEMENTS = ("flow",)
+DIRECTIONS = ("normals",)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mtjax.data.colors import depth_colors, flow_colors, normal_colors
 from mtjax.data.fields import SourceInfo
 
 CELL, GAP, MARGIN, LEFT = 192, 8, 20, 104  # pixels
 PAPER, INK, FAINT = (250, 250, 248), (34, 34, 38), (130, 130, 136)
 MOST = 6  # examples on a sheet
 
+Paint = Callable[[Mapping[str, Any], SourceInfo, int], Image.Image]  # a cell of (batch, info, the example's row)
+
 
 def sheet(batch: Mapping[str, Any], info: SourceInfo) -> np.ndarray:
     """A contact sheet, uint8 [height, width, 3], of up to six examples of a host batch and all that is known of them.
 
-    Shows the image with its class, boxes with theirs, segments, instances, boundary and depth, as far as the batch has
-    them; a label that is not valid is left blank.
+    Shows the image with its class, boxes with theirs, and each of the maps and pictures that `ROWS` lists, as far as
+    the batch has them; a label that is not valid is left blank.
     """
     count = min(MOST, len(batch["image"]))
     rows = [row for row in ROWS if row[1] in batch]
@@ -48,10 +51,18 @@ def _caption(batch: Mapping[str, Any], info: SourceInfo, i: int) -> str:
     return "  ".join(words)
 
 
-def _image(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
-    pixels = np.asarray(batch["image"][i])
-    pixels = pixels if pixels.dtype == np.uint8 else np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    return _enlarged(np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels)
+def _picture(field: str) -> Paint:
+    """Paints a picture as it is, gray as color."""
+
+    def paint(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+        pixels = np.asarray(batch[field][i])
+        pixels = pixels if pixels.dtype == np.uint8 else np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+        return _enlarged(np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels)
+
+    return paint
+
+
+_image = _picture("image")
 
 
 def _boxes(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
@@ -73,7 +84,7 @@ def _boxes(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
     return cell
 
 
-def _classes(field: str) -> Callable[[Mapping[str, Any], SourceInfo, int], Image.Image]:
+def _classes(field: str) -> Paint:
     """Paints a map of classes over the grayed image, one color per class."""
 
     def paint(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
@@ -92,14 +103,28 @@ def _boundary(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image
     return _enlarged(((1 - strength) * PAPER + strength * INK).astype(np.uint8))
 
 
+def _saliency(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+    """The image, dark away from the main object."""
+    kept = 0.3 + 0.7 * np.clip(np.asarray(batch["saliency"][i], np.float32), 0, 1)
+    mask = _enlarged(np.repeat(np.round(255 * kept).astype(np.uint8)[..., None], 3, -1)).convert("L")
+    return Image.composite(_image(batch, info, i), Image.new("RGB", (CELL, CELL), INK), mask)
+
+
 def _depth(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
-    """Near is warm and light, far is cold and dark; scaled to the range of the batch."""
-    everything, depth = np.asarray(batch["depth"]), np.asarray(batch["depth"][i], np.float32)
-    span = everything.max() - everything.min()
-    far = (depth - everything.min()) / (span if span > 0 else 1)
-    stops = np.array([[253, 231, 160], [240, 130, 80], [150, 50, 110], [32, 18, 62]], np.float32)
-    levels = [np.interp(far, np.linspace(0, 1, len(stops)), stops[:, channel]) for channel in range(3)]
-    return _enlarged(np.stack(levels, -1).astype(np.uint8))
+    """Scaled to the range of the batch."""
+    known = batch["depth"][np.isfinite(batch["depth"])]
+    nearest, farthest = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    return _enlarged(depth_colors(np.asarray(batch["depth"][i]), nearest, farthest))
+
+
+def _normals(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+    return _enlarged(normal_colors(np.asarray(batch["normals"][i])))
+
+
+def _flow(batch: Mapping[str, Any], info: SourceInfo, i: int) -> Image.Image:
+    """Scaled to the longest vector of the batch."""
+    longest = float(np.linalg.norm(batch["flow"], axis=-1).max())
+    return _enlarged(flow_colors(np.asarray(batch["flow"][i]), longest if longest > 0 else 1.0))
 
 
 def _enlarged(pixels: np.ndarray) -> Image.Image:
@@ -125,11 +150,16 @@ def _font() -> Any:
 
 
 # Row title, the field it needs, and what paints a cell of it.
-ROWS: tuple[tuple[str, str, Callable[[Mapping[str, Any], SourceInfo, int], Image.Image]], ...] = (
+ROWS: tuple[tuple[str, str, Paint], ...] = (
     ("image", "image", _image),
     ("boxes", "boxes", _boxes),
     ("segments", "segments", _classes("segments")),
     ("instances", "instances", _classes("instances")),
+    ("saliency", "saliency", _saliency),
     ("boundary", "boundary", _boundary),
     ("depth", "depth", _depth),
+    ("normals", "normals", _normals),
+    ("previous", "previous", _picture("previous")),
+    ("flow", "flow", _flow),
+    ("reference", "reference", _picture("reference")),
 )

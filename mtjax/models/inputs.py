@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from mtjax.physics import Observed, Radon
+from mtjax import solvers
+from mtjax.physics import Blur, MatrixSensing, Mosaic, NonlinearOperator, Observed, Radon
 from mtjax.physics.frames import Frames, split_frames
+from mtjax.physics.nonlinear import scaled_adjoint
 from mtjax.typing import Array, Float
 
 
@@ -47,14 +49,33 @@ def picture_size(observed: Observed) -> tuple[int, int]:
     return height, width
 
 
+def start_image(observed: Observed) -> Float[Array, "B H W C"]:
+    """The image that restoring heads correct: `y` where that has the image's shape, else a first estimate.
+
+    A smaller picture is interpolated bicubically, a mosaic bilinearly, the border that a blur has cut off is repeated;
+    of other observations it is the multiple of `Aᴴ y` that fits best.
+
+    Raises:
+        ValueError: a burst, of whose frames no single one is the image.
+    """
+    if isinstance(observed.operator, Frames):
+        raise ValueError(f"a burst of {frames(observed)} frames needs a head that joins them, such as 'burst'")
+    y, operator = observed.y, observed.operator
+    if not _is_picture(observed) and not isinstance(operator, Blur | Mosaic):
+        return jnp.real(scaled_adjoint(operator, y))
+    return y if operator.input_shape(y.shape) == y.shape else solvers.bicubic(y, operator).image
+
+
 def _is_picture(observed: Observed) -> bool:
-    """Whether `y` looks like the image, if smaller perhaps: real, with the same channels, and no sinogram."""
+    """Whether `y` looks like the image: real, with the same channels, as large or smaller by a whole factor."""
     y, operator = observed.y, observed.operator
     if isinstance(operator, Frames):
         return True
-    if not isinstance(y, jax.Array) or jnp.iscomplexobj(y) or isinstance(operator, Radon):
+    if not isinstance(y, jax.Array) or jnp.iscomplexobj(y) or isinstance(operator, Radon | MatrixSensing):
         return False
-    return operator.input_shape(y.shape)[-1] == y.shape[-1]
+    height, width, channels = operator.input_shape(y.shape)[-3:]
+    factor = height // y.shape[-3]
+    return (height, width, channels) == (factor * y.shape[-3], factor * y.shape[-2], y.shape[-1])
 
 
 def _picture(observed: Observed) -> tuple[Float[Array, "N H W C"], Float[Array, "_n H W 1"]]:
@@ -63,7 +84,9 @@ def _picture(observed: Observed) -> tuple[Float[Array, "N H W C"], Float[Array, 
     if not _is_picture(observed):
         return _estimate(observed)
     white = jnp.ones((1, *operator.input_shape(y.shape)[1:]), y.dtype)
-    answer, count = operator(white), frames(observed)
+    # A nonlinear operator loses no pixel, and its answer would tell the very exposure that is to be found.
+    answer = white if isinstance(operator, NonlinearOperator) else operator(white)
+    count = frames(observed)
     if count > 1:
         y, answer = (
             each.reshape(-1, *each.shape[2:]) for each in (split_frames(y, count), split_frames(answer, count))

@@ -95,9 +95,7 @@ class MultiTask:
         that batch, so the features of an observation with T frames are `[B · T, ...]`.
         """
         if self.sharing.copies:
-            return copies.encode(
-                self.sharing, self.encoder, self.run_encoder, params, self.reads, observed, self.fused
-            )
+            return copies.encode(self.sharing, self.encoder, self.run_encoder, params, self.reads, observed, self.fused)
         inputs = {name: encoder_input(seen, self.fused) for name, seen in observed.items()}
         groups: dict[tuple[int, ...], list[str]] = {}
         for name, x in inputs.items():
@@ -150,6 +148,12 @@ class MultiTask:
             auxiliary: whether each prediction is a tuple: the final one, then those of the task's initial heads.
         """
         wanted = tuple(self.heads if tasks is None else tasks)
+        rows = {name: len(pyramid.finest) for name, pyramid in features.items()}
+        if self.sharing.mixes and len(set(rows.values())) > 1:
+            raise ValueError(
+                f"{type(self.sharing).__name__} mixes the features of tasks, so all of them must read bursts of as "
+                f"many frames, or none a burst; pictures by features: {rows}"
+            )
         shared: Any = self.sharing.apply({"params": params["sharing"]}, features, self.feature_names, wanted)
         predictions = {}
         for task in wanted:
@@ -157,6 +161,12 @@ class MultiTask:
             initial = own.pop("initial", {})
             final, *others = shared[task]
             predictions[task] = self.run_head(task, own, final, seen)
+            sizes = {len(leaf) for leaf in jax.tree.leaves(predictions[task])}
+            if sizes != {len(seen.noise_level)}:
+                raise ValueError(
+                    f"the head of task {task!r} gave {sizes} predictions for {len(seen.noise_level)} examples; one "
+                    "that reads a burst must join its frames, as head 'burst' does"
+                )
             if auxiliary:
                 said = [self.run_head(task, initial[f"initial{i}"], x, seen) for i, x in enumerate(others)]
                 predictions[task] = (predictions[task], *said)

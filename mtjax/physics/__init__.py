@@ -8,9 +8,11 @@ from mtjax.physics.algebra import Compose, Scaled, Stack, Sum
 from mtjax.physics.blur import BOUNDARIES, Blur, Crop
 from mtjax.physics.catalog import NOISES, OPERATORS
 from mtjax.physics.color import ColorMatrix, Mosaic
+from mtjax.physics.color_cast import ColorCast
 from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
 from mtjax.physics.frames import Frames, burst_operator, join_frames, split_frames
 from mtjax.physics.noise import (
+    FlowNoise,
     GaussianNoise,
     Noise,
     NoNoise,
@@ -31,11 +33,11 @@ from mtjax.physics.varying import SpaceVaryingBlur
 from mtjax.physics.warp import Shift, Warp, affine_flow, grid, homography_flow, scale_homography, shift_flow
 
 __all__ = [
-    "BOUNDARIES", "NOISES", "OPERATORS", "Bicubic", "Blur", "Chain", "Clip", "ColorMatrix", "Compose", "Crop",
-    "Downsample", "Fourier", "Frames", "Gamma", "GaussianNoise", "Identity", "Jacobian", "Jpeg", "Magnitude", "Mask",
-    "MatrixSensing", "Mosaic", "NoNoise", "Noise", "NonlinearOperator", "Observation", "Observed", "Operator",
-    "PoissonGaussianNoise", "PoissonNoise", "QuantizationNoise", "Radon", "SaltPepperNoise", "Scaled", "Shift",
-    "SpaceVaryingBlur", "SpeckleNoise", "Stack", "Sum", "Warp", "affine_flow", "bernoulli_matrix", "burst_operator",
-    "cartesian_mask", "gaussian_matrix", "grid", "homography_flow", "join_frames", "kernels", "observe",
-    "radial_mask", "resize", "scale_homography", "shift_flow", "split_frames",
+    "BOUNDARIES", "NOISES", "OPERATORS", "Bicubic", "Blur", "Chain", "Clip", "ColorCast", "ColorMatrix", "Compose",
+    "Crop", "Downsample", "FlowNoise", "Fourier", "Frames", "Gamma", "GaussianNoise", "Identity", "Jacobian", "Jpeg",
+    "Magnitude", "Mask", "MatrixSensing", "Mosaic", "NoNoise", "Noise", "NonlinearOperator", "Observation", "Observed",
+    "Operator", "PoissonGaussianNoise", "PoissonNoise", "QuantizationNoise", "Radon", "SaltPepperNoise", "Scaled",
+    "Shift", "SpaceVaryingBlur", "SpeckleNoise", "Stack", "Sum", "Warp", "affine_flow", "bernoulli_matrix",
+    "burst_operator", "cartesian_mask", "gaussian_matrix", "grid", "homography_flow", "join_frames", "kernels",
+    "observe", "radial_mask", "resize", "scale_homography", "shift_flow", "split_frames",
 ]  # fmt: skip

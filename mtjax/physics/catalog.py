@@ -14,9 +14,11 @@ import jax.numpy as jnp
 from mtjax.physics import kernels
 from mtjax.physics.blur import Blur
 from mtjax.physics.color import ColorMatrix, Mosaic
+from mtjax.physics.color_cast import ColorCast
 from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
 from mtjax.physics.frames import burst_operator
 from mtjax.physics.noise import (
+    FlowNoise,
     GaussianNoise,
     Noise,
     NoNoise,
@@ -26,6 +28,7 @@ from mtjax.physics.noise import (
     SaltPepperNoise,
     SpeckleNoise,
 )
+from mtjax.physics.nonlinear import Jpeg
 from mtjax.physics.operator import Identity, Operator
 from mtjax.physics.resize import Bicubic
 from mtjax.physics.sampling import Downsample, Mask
@@ -214,6 +217,41 @@ def _burst(
     return burst_operator(offsets, factor, kernels.gaussian(0.4 * factor if std is None else std))
 
 
+def _jpeg(keys: Keys, shape: Shape, /, *, quality: float | int | tuple[float, float] = 30) -> Operator:
+    """JPEG's quantization, of a `quality` from 1 to 100: a number, or a pair (low, high) between which it is drawn."""
+    return Jpeg(_drawn(keys, "quality", quality, least=1.0, most=100.0))
+
+
+def _exposure(
+    keys: Keys,
+    shape: Shape,
+    /,
+    *,
+    stops: float | int | tuple[float, float] = 1.0,
+    gamma: float | int | tuple[float, float] = 1.0,
+) -> Operator:
+    """Light times 2^`stops`, to the power `gamma`, clipped at 1: each a number, or a pair (low, high)."""
+    other = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    gains = 2 ** _drawn(keys, "stops", stops, least=-float("inf"))
+    return ColorCast(gains, _drawn(other, "gamma", gamma, least=1e-2))
+
+
+def _color_cast(
+    keys: Keys,
+    shape: Shape,
+    /,
+    *,
+    balance: float | int | tuple[float, float] = (-0.5, 0.5),
+    stops: float | int | tuple[float, float] = (-0.5, 0.5),
+    gamma: float | int | tuple[float, float] = (0.8, 1.25),
+) -> Operator:
+    """Each channel's light times 2^(`balance` + `stops`), the former drawn by channel, then as `exposure`."""
+    keys_of_channels = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, 2), shape[-1]))(keys)
+    drawn = [_drawn(keys_of_channels[:, c], "balance", balance, least=-float("inf")) for c in range(shape[-1])]
+    exposed: Any = _exposure(keys, shape, stops=stops, gamma=gamma)
+    return ColorCast(2 ** jnp.concatenate(drawn, -1) * exposed.gains, exposed.gamma)
+
+
 def _offsets(keys: Keys, radius: float | int, count: int) -> Float[Array, "B K 2"]:
     if radius < 0:
         raise ValueError(f"radius={radius} is negative; expected a number of pixels")
@@ -258,6 +296,17 @@ def _quantization(keys: Keys, /, *, levels: int = 16) -> Noise:
     return QuantizationNoise(_drawn(keys, "levels", levels, least=2.0))
 
 
+def _flow(keys: Keys, /, *, time: Literal["uniform", "logit_normal"] = "uniform") -> Noise:
+    """A time of its own for each example, from 0 (the image) to 1 (noise): what a head `velocity` learns from.
+
+    Drawn uniformly, or as `1 / (1 + exp(-n))` of a standard normal n, which favors the middle, where learning is
+    hardest (Esser et al., "Scaling rectified flow transformers", ICML 2024).
+    """
+    if time == "uniform":
+        return FlowNoise(_drawn(keys, "time", (0.0, 1.0)))
+    return FlowNoise(jax.nn.sigmoid(jax.vmap(lambda key: jax.random.normal(key, (1, 1, 1)))(keys)))
+
+
 def _drawn(
     keys: Keys,
     name: str,
@@ -292,6 +341,9 @@ OPERATORS: dict[str, Callable[..., Operator]] = {
     "shift": _shift,
     "warp": _warp,
     "burst": _burst,
+    "jpeg": _jpeg,
+    "exposure": _exposure,
+    "color_cast": _color_cast,
 }
 NOISES: dict[str, Callable[..., Any]] = {
     "none": _no_noise,
@@ -301,4 +353,5 @@ NOISES: dict[str, Callable[..., Any]] = {
     "salt_pepper": _salt_pepper,
     "speckle": _speckle,
     "quantization": _quantization,
+    "flow": _flow,
 }

@@ -78,6 +78,7 @@ class GaussianNoise(Noise):
 
 Clean = Float[Array, "... H W C"]
 OneKey = Shaped[PRNGKeyArray, ""]
+FLOW_MEAN, FLOW_DEVIATION = 0.5, 0.5  # of the noise at which a flow ends
 
 
 @pytree
@@ -189,6 +190,38 @@ class QuantizationNoise(Noise):
     def variance(self, clean: Clean, /) -> Array:
         """A twelfth of the square of the step: that of an error distributed uniformly."""
         return (self.levels.astype(clean.dtype) - 1) ** -2 / 12
+
+
+@pytree
+class FlowNoise(Noise):
+    """`y = (1 - t) clean + t e`: a picture on the straight way to Gaussian noise `e` of mean 1/2, deviation 1/2.
+
+    At `time` t = 0 it is the image, at t = 1 nothing of it is left. Noise of that mean and deviation makes an image in
+    [0, 1] what one in [-1, 1] is to standard normal noise, as in the sources; all velocities are half of theirs.
+
+    Source: Liu et al., "Flow straight and fast", ICLR 2023 (rectified flow); Lipman et al., "Flow matching for
+    generative modeling", ICLR 2023. Their time runs from noise to image in places; here it grows with the noise.
+    """
+
+    time: Any
+
+    def __post_init__(self):
+        right = (self.time >= 0) & (self.time <= 1)
+        object.__setattr__(self, "time", _strength("time", self.time, right, "a time in [0, 1]"))
+
+    def __call__(self, key: OneKey, clean: Clean, /) -> Clean:
+        """A share `time` of noise and the rest of `clean`."""
+        time = self.time.astype(clean.dtype)
+        noise = FLOW_MEAN + FLOW_DEVIATION * jax.random.normal(key, clean.shape, clean.dtype)
+        return (1 - time) * clean + time * noise
+
+    def variance(self, clean: Clean, /) -> Array:
+        """`(t / 2)²`, about the mean `(1 - t) clean + t / 2`."""
+        return (FLOW_DEVIATION * self.time.astype(clean.dtype)) ** 2
+
+    def level(self, clean: Clean, /) -> Array:
+        """`time` itself, twice the standard deviation: networks of flows are told the time."""
+        return self.time.astype(clean.dtype)
 
 
 def _strength(name: str, value: Any, right: Any, expected: str) -> Array:

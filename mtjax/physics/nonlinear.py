@@ -105,7 +105,7 @@ class Chain(NonlinearOperator):
     def guess(self, y: Any, /) -> Any:
         """Back through `outer`, then `inner`: through a linear one by its adjoint, scaled to fit best."""
         for part in (self.outer, self.inner):
-            y = part.guess(y) if isinstance(part, NonlinearOperator) else _scaled_adjoint(part, y)
+            y = part.guess(y) if isinstance(part, NonlinearOperator) else scaled_adjoint(part, y)
         return y
 
     def output_shape(self, image_shape: Shape) -> Any:
@@ -301,7 +301,7 @@ def _magnitude(z: Measured) -> tuple[Measured, Measured]:
     return jnp.where(power > 0, size, 0), jnp.where(power > 0, z / size, 0)
 
 
-def _scaled_adjoint(operator: Operator, y: Any) -> Any:
+def scaled_adjoint(operator: Operator, y: Any) -> Any:
     """The multiple of `Aᴴ y` whose observation comes nearest to `y`."""
     x = operator.adjoint(y)
     return _fit(operator(x), y) * x

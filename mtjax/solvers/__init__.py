@@ -22,6 +22,7 @@ from mtjax.solvers.denoise import (
 )
 from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
+from mtjax.solvers.gray_world import gray_world
 from mtjax.solvers.half_quadratic import dpir_schedule, hqs
 from mtjax.solvers.interpolate import bicubic, lanczos
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
@@ -54,8 +55,8 @@ __all__ = [
     "bicubic", "blind_deconvolution", "conjugate_gradient", "data_prox", "davis_yin", "degrees_of_freedom",
     "denoise_bilateral", "denoise_bm3d", "denoise_diffusion", "denoise_median", "denoise_nlm", "denoise_tv",
     "denoise_wavelet", "discrepancy", "douglas_rachford", "dpir_schedule", "estimate_noise", "filtered_back_projection",
-    "fista", "gauss_newton", "gcv", "gradient_descent", "grid_search", "hqs", "ista", "iterative_back_projection",
-    "lanczos", "landweber", "linearized_admm", "make", "multiframe_nlm", "multiframe_tv", "pdhg", "phase_correlation",
-    "pocs", "pseudo_inverse", "red", "register", "richardson_lucy", "shift_and_add", "status_name", "sure", "tikhonov",
-    "unsupervised_wiener", "wiener", "windows",
+    "fista", "gauss_newton", "gcv", "gradient_descent", "gray_world", "grid_search", "hqs", "ista",
+    "iterative_back_projection", "lanczos", "landweber", "linearized_admm", "make", "multiframe_nlm", "multiframe_tv",
+    "pdhg", "phase_correlation", "pocs", "pseudo_inverse", "red", "register", "richardson_lucy", "shift_and_add",
+    "status_name", "sure", "tikhonov", "unsupervised_wiener", "wiener", "windows",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ from mtjax.solvers.denoise import (
 )
 from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
+from mtjax.solvers.gray_world import gray_world
 from mtjax.solvers.half_quadratic import dpir_schedule, hqs
 from mtjax.solvers.interpolate import bicubic, lanczos
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
@@ -190,6 +191,10 @@ def _bicubic(y: Any, operator: Operator, /) -> Solution:
 
 def _lanczos(y: Any, operator: Operator, /) -> Solution:
     return lanczos(y, operator)
+
+
+def _gray_world(y: Any, operator: Operator, /, *, mean: Any = 0.45) -> Solution:
+    return gray_world(y, operator, mean)
 
 
 def _filtered_back_projection(
@@ -401,6 +406,7 @@ SOLVERS: dict[str, SolverInfo] = {
     "filtered_back_projection": SolverInfo(
         _filtered_back_projection, {}, "inverse Radon transform", "Kak and Slaney, 1988"
     ),
+    "gray_world": SolverInfo(_gray_world, {"mean": (0.05, 0.8)}, "white balance and exposure", "Buchsbaum, 1980"),
     "unsupervised_wiener": SolverInfo(
         _unsupervised_wiener, {}, "‖Ax − y‖² + λ‖Rx‖², λ from y", "Orieux, Giovannelli and Rodet, 2010"
     ),

@@ -1,5 +1,6 @@
 """Classification: one class per picture."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,14 @@ def classification(
     loss: str | Mapping[str, float] = "cross_entropy",
     label: str = "label",
 ) -> Task:
-    """The class in the batch's field `label`; accuracy, and F1, precision and recall averaged over classes."""
+    """The class in the batch's field `label`; accuracy, and F1, precision and recall averaged over classes.
+
+    With more than five classes also top-5 accuracy.
+    """
     names = class_names(name, info, label)
+    scores = dict(SCORES)
+    if len(names) > 5:
+        scores["top5_accuracy"] = functools.partial(metrics.top_k_accuracy, k=5)
 
     def picture(prediction: np.ndarray) -> np.ndarray:
         canvas = Image.new("RGB", (64, 64), "white")
@@ -46,7 +53,7 @@ def classification(
         fields=(label,),
         target=lambda batch: batch[label],
         loss=losses.build(loss),
-        scores=SCORES,
-        better=dict.fromkeys(SCORES, "higher"),
+        scores=scores,
+        better=dict.fromkeys(scores, "higher"),
         picture=picture,
     )

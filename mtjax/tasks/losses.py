@@ -13,6 +13,9 @@ import jax.numpy as jnp
 from mtjax.metrics.image import ms_ssim, ssim
 from mtjax.metrics.segmentation import known
 from mtjax.registry import ConfigError, accepted, lookup, nearest
+from mtjax.tasks.losses_binary import bce, binary_focal, soft_iou
+from mtjax.tasks.losses_geometry import cosine, depth_edges, end_point, silog
+from mtjax.tasks.losses_image import frequency, gradient
 from mtjax.typing import Array, Float, Int, PerExample
 
 Values = Float[Array, "B *shape"]
@@ -100,13 +103,22 @@ def balanced_bce(logits: Values, target: Values, /) -> PerExample:
 
 LOSSES: dict[str, Loss] = {
     "balanced_bce": balanced_bce,
+    "bce": bce,
+    "binary_focal": binary_focal,
     "charbonnier": charbonnier,
+    "cosine": cosine,
     "cross_entropy": cross_entropy,
+    "depth_edges": depth_edges,
     "dice": dice,
+    "end_point": end_point,
     "focal": focal,
+    "frequency": frequency,
+    "gradient": gradient,
     "l1": l1,
     "l2": l2,
     "ms_ssim": ms_ssim_loss,
+    "silog": silog,
+    "soft_iou": soft_iou,
     "ssim": ssim_loss,
 }
 

@@ -54,5 +54,5 @@ def reconstruction(
     head: Mapping[str, Any] = {"kind": "decoder"},
     loss: str | Mapping[str, float] = "l1",
 ) -> Task:
-    """The clean image from its blurred, masked or noisy observation; heads `decoder`, `estimate` and `unrolled`."""
+    """The clean image from its blurred, masked or noisy observation; heads `decoder`, `estimate`, `unrolled`, ..."""
     return image_task(name, "reconstruction", info, observation, head, loss)

@@ -17,5 +17,5 @@ def super_resolution(
     head: Mapping[str, Any] = {"kind": "upscale"},
     loss: str | Mapping[str, float] = "l1",
 ) -> Task:
-    """The clean image from an observation with a `downsample` operator, which says the factor."""
+    """The clean image from a smaller observation, whose operator says the factor; heads `upscale`, `realtime`, ..."""
     return image_task(name, "super_resolution", info, observation, head, loss)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtjax.data.fields import SourceInfo
 from mtjax.metrics import Pair
-from mtjax.typing import Array, Batch, Bool, Float, PerExample
+from mtjax.typing import Array, Batch, Bool, Float, Params, PerExample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Task:
     picture: from one prediction, as NumPy arrays, to a picture `[H, W, 3]` of type uint8.
     restored: from a prediction to the clean image that it stands for, in tasks that classical solvers can do as well.
     whole: metrics of a whole split.
+    samples: `(model, params, given)` to images `[N, H, W, C]` made from noise, in tasks that make some; `given` are the
+        fields that its observation tells its head.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Task:
     picture: Callable[[Any], np.ndarray]
     restored: Callable[[Any], Any] | None = None
     whole: Whole | None = None
+    samples: Callable[[Any, Params, tuple[str, ...]], Any] | None = None
 
     @property
     def headline(self) -> str:

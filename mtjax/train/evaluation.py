@@ -80,7 +80,8 @@ def initial_state(experiment: Experiment, config: Any, source: Source) -> states
         observed = observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), blank)
         params = experiment.model.init(jax.random.key(config.train.seed), observed)
         num_tasks, seed = len(experiment.tasks), config.train.seed
-        return states.create(params, experiment.optimizer, experiment.balancing, num_tasks, seed)
+        averaging = config.train.get("ema", 0.0) > 0  # runs of before there were averages do not say
+        return states.create(params, experiment.optimizer, experiment.balancing, num_tasks, seed, averaging)
 
     return jax.jit(create)()
 
@@ -92,7 +93,7 @@ def identity(experiment: Experiment) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained network with what is needed to use it."""
+    """A trained network with what is needed to use it; its parameters are the averaged ones where the run has such."""
 
     config: Any
     experiment: Experiment
@@ -135,7 +136,7 @@ def restore(workdir: str | Path, which: Literal["best", "latest"] = "best") -> T
     if found is None:
         raise ValueError(f"{workdir} has no {which} checkpoint; `mtjax train --workdir={workdir}` writes them")
     state, step = found
-    return Trained(config, experiment, state.params, source.info, step)
+    return Trained(config, experiment, state.evaluated, source.info, step)
 
 
 def evaluate(workdir: str | Path, split: str = "test", which: Literal["best", "latest"] = "best") -> dict[str, float]:

@@ -3,7 +3,7 @@
 Order of what happens after step k (k counts from 1), which resuming relies on; do not change it:
   1. metrics of step k - 1 are fetched and written, while the device is at work on step k;
   2. at the end of an epoch, or every `eval_every` steps, and after the last step: metrics of step k are written too,
-     then those of the validation split;
+     then those of the validation split, and pictures where a task makes some;
   3. then, and every `checkpoint_every` steps, and when the run was asked to stop: the state is saved, with its
      validation score where there is one, by which the best is kept.
 So all metrics up to step k are on disk before a checkpoint of step k exists; on resuming, later lines are dropped and
@@ -49,7 +49,8 @@ class Loop:
     """Everything the loop touches.
 
     compiled: the step, compiled for the devices; between: the one that keeps task weights, for the steps between two
-    updates of them; batches: from the state's step on; validate: parameters to values.
+    updates of them; batches: from the state's step on; validate: parameters to values; show: `(step, parameters)`, to
+    keep pictures of what the network makes.
     stopping: whether the run was asked to stop.
     """
 
@@ -57,6 +58,7 @@ class Loop:
     between: Compiled
     batches: Iterator[dict[str, Any]]
     validate: Callable[[Any], dict[str, float]]
+    show: Callable[[int, Any], None]
     tasks: tuple[str, ...]
     checkpoints: Checkpoints
     writer: Writer
@@ -83,8 +85,9 @@ class Loop:
             self.write(pending)
             pending, score = None, None
             if evaluating:
-                values = self.validate(state.params)
+                values = self.validate(state.evaluated)
                 self.writer.evaluation(step, "validation", values)
+                self.show(step, state.evaluated)
                 score = validation_score(values)
             self.checkpoints.save(step, state, score)
             if stopping:

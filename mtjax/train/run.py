@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 from mtjax import config as configs
 from mtjax.data import build as build_source
 from mtjax.data.pipeline import TrainBatches
+from mtjax.generate import sheet
 from mtjax.train.build import build
 from mtjax.train.checkpoint import Checkpoints
 from mtjax.train.evaluation import evaluate_split, identity, initial_state
@@ -17,13 +19,15 @@ from mtjax.train.logging import Writer
 from mtjax.train.loop import Loop, Schedule
 from mtjax.train.parallel import compile_step
 from mtjax.train.signals import EXIT_STOPPED, stop_requested
-from mtjax.train.step import make_eval_step, make_train_step
+from mtjax.train.step import Experiment, make_eval_step, make_train_step
+from mtjax.typing import Params
 
 
 def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
     """Trains what the config describes into `workdir`, or goes on with what was begun there.
 
-    Writes config.json, metrics.jsonl, tensorboard/, checkpoints/ and, at the end, evaluation.json.
+    Writes config.json, metrics.jsonl, tensorboard/, checkpoints/, samples/ if a task makes images from noise, and, at
+    the end, evaluation.json.
 
     Args:
         config: a resolved config.
@@ -51,7 +55,8 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
             writer = Writer(workdir, tuple(experiment.tasks), when.steps, config.data.batch_size, start)
             with writer:
                 compiled, between = (
-                    compile_step(make_train_step(experiment, refresh), config.train.mode) for refresh in (True, False)
+                    compile_step(make_train_step(experiment, refresh, config.train.ema), config.train.mode)
+                    for refresh in (True, False)
                 )
                 shard = (jax.process_index(), jax.process_count())
                 batches = TrainBatches(train_source, config.data.batch_size, config.train.seed, start, shard)
@@ -62,6 +67,7 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
                     validate=lambda params: evaluate_split(
                         eval_step, experiment.tasks, params, validation, config.data.eval_batch_size
                     ),
+                    show=drawer(experiment, workdir / "samples"),
                     tasks=tuple(experiment.tasks),
                     checkpoints=checkpoints,
                     writer=writer,
@@ -79,9 +85,32 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
     results: dict[str, Any] = {"step": step}
     for split in ("validation", "test"):
         source = validation if split == "validation" else build_source(config.data, split)
-        results[split] = evaluate_split(eval_step, experiment.tasks, best.params, source, config.data.eval_batch_size)
+        results[split] = evaluate_split(
+            eval_step, experiment.tasks, best.evaluated, source, config.data.eval_batch_size
+        )
     write_json(workdir / "evaluation.json", results)
     return 0
+
+
+def drawer(experiment: Experiment, folder: Path) -> Callable[[int, Params], None]:
+    """`(step, params)` to FOLDER/STEP.png, of the images that a task makes from noise; with several, STEP_TASK.png."""
+
+    def images(params: Params) -> dict[str, Any]:
+        return {
+            name: task.samples(experiment.model, params, tuple(experiment.observations[task.observation]["given"]))
+            for name, task in makers.items()
+            if task.samples is not None
+        }
+
+    makers = {name: task for name, task in experiment.tasks.items() if task.samples is not None}
+    compiled = jax.jit(images)
+
+    def draw(step: int, params: Params) -> None:
+        for name, made in jax.device_get(compiled(params) if makers else {}).items():
+            if jax.process_index() == 0:
+                sheet.write(folder / (f"{step}.png" if len(makers) == 1 else f"{step}_{name}.png"), made)
+
+    return draw
 
 
 def schedule(config: Any, steps_per_epoch: int) -> Schedule:

@@ -1,5 +1,7 @@
 """Everything that one step hands to the next, and that a checkpoint therefore holds."""
 
+import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -20,6 +22,7 @@ class State:
     totals: by task, the sums of loss and of valid examples since the epoch began.
     skipped: steps that changed nothing because something was not finite; `skipped_in_row`: those at the end.
     key: the run's key; never changes.
+    average: of the parameters over the updates made, as `averaged` takes it; empty where the run keeps none.
     """
 
     step: Int[Array, ""]
@@ -30,10 +33,16 @@ class State:
     skipped: Int[Array, ""]
     skipped_in_row: Int[Array, ""]
     key: Key[Array, ""]
+    average: Params = dataclasses.field(default_factory=dict)
+
+    @property
+    def evaluated(self) -> Params:
+        """The parameters that are evaluated and used: the average, or where there is none those of the last step."""
+        return self.average or self.params
 
 
-def create(params: Params, optimizer: Any, balancing: Any, num_tasks: int, seed: int) -> State:
-    """The state before the first step."""
+def create(params: Params, optimizer: Any, balancing: Any, num_tasks: int, seed: int, averaging: bool = False) -> State:
+    """The state before the first step; `averaging` says whether an average of the parameters is kept."""
     # One array per counter: a donated buffer may not appear twice.
     return State(
         step=jnp.zeros((), jnp.int32),
@@ -44,4 +53,17 @@ def create(params: Params, optimizer: Any, balancing: Any, num_tasks: int, seed:
         skipped=jnp.zeros((), jnp.int32),
         skipped_in_row=jnp.zeros((), jnp.int32),
         key=jax.random.key(seed),
+        average=jax.tree.map(jnp.copy, params) if averaging else {},
     )
+
+
+def averaged(average: Params, params: Params, decay: float, updates: Int[Array, ""]) -> Params:
+    """The exponential moving average after one more update, of which there have then been so many, 1 or more.
+
+    After k updates, those of update i weigh `decay^(k - i)`, over the sum of all weights; where the average began has
+    no part in it. Source: Polyak and Juditsky, SIAM J. Control Optim. 1992; the correction for the beginning is that
+    of Kingma and Ba, "Adam", ICLR 2015, section 3.
+    """
+    # (1 - decay) / (1 - decay^k), without the cancellation of float32 where the decay is close to 1.
+    rate = (decay - 1) / jnp.expm1(updates * math.log(decay))
+    return jax.tree.map(lambda old, new: old + rate.astype(old.dtype) * (new - old), average, params)

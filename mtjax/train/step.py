@@ -14,10 +14,11 @@ from mtjax.data.augment import augment
 from mtjax.models import MultiTask
 from mtjax.physics import Observed, observe
 from mtjax.pytree import replace
+from mtjax.registry import ConfigError
 from mtjax.tasks import Task, masked
 from mtjax.train.balancing import Balancing, diagnostics
 from mtjax.train.gradients import task_losses, weighted_gradients
-from mtjax.train.state import State
+from mtjax.train.state import State, averaged
 from mtjax.typing import Array, Batch, Float, Keys, Params, PRNGKeyArray
 
 EVALUATION_SEED = 20_240_229  # the noise of a test example never depends on the run that is evaluated
@@ -99,15 +100,20 @@ def prepare_for_evaluation(
     return batch, observe_for_evaluation(observations, batch["index"], batch)
 
 
-def make_train_step(experiment: Experiment, refresh: bool = True) -> Callable[..., tuple[State, dict[str, Any]]]:
+def make_train_step(
+    experiment: Experiment, refresh: bool = True, ema: float = 0.0
+) -> Callable[..., tuple[State, dict[str, Any]]]:
     """`train_step(state, batch, axis_name=None) -> (state, metrics)`; `axis_name` is the device axis under pmap.
 
-    Without `refresh` it keeps the weights of the step before, as the steps between two updates of them do.
+    Without `refresh` it keeps the weights of the step before, as the steps between two updates of them do. `ema` is the
+    decay of the average that the state has, 0 if it has none.
 
     A step in which a loss, a gradient or an update is not finite changes nothing but the step number and the count of
     skipped steps.
     """
     model, tasks, balancing = experiment.model, experiment.tasks, experiment.balancing
+    if not 0 <= ema < 1:
+        raise ConfigError(f"train.ema={ema} is no decay of an average; expected at least 0 and less than 1")
 
     def train_step(state: State, batch: Batch, axis_name: str | None = None) -> tuple[State, dict[str, Any]]:
         def total(x: Any) -> Any:
@@ -134,6 +140,7 @@ def make_train_step(experiment: Experiment, refresh: bool = True) -> Callable[..
             optimizer=optimizer,
             weighting=after,
             totals={"loss": totals["loss"] + losses * counts, "count": totals["count"] + counts},
+            average=averaged(state.average, params, ema, state.step - state.skipped + 1) if ema else state.average,
         )
         norms = {"gradient_norm": optax.tree.norm(gradients), "update_norm": optax.tree.norm(updates)}
         checked = [x for x in jax.tree.leaves((losses, after, norms)) if jnp.issubdtype(x.dtype, jnp.inexact)]

@@ -1,9 +1,12 @@
 """Augmentation: image and labels move together, by a function of the example's key, and not at all when off."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 from mtjax import data
 from mtjax.data import pipeline
@@ -135,3 +138,91 @@ def test_images_stay_between_0_and_1_and_batches_without_labels_work(batch):
 def test_bad_spec(batch, spec, message):
     with pytest.raises(ValueError, match=message):
         data.augment(keys(), batch, spec)
+
+
+def fold(at):
+    """Coordinates mirrored at the border pixels."""
+    return SIZE - 1 - np.abs(np.mod(at, 2 * SIZE - 2) - (SIZE - 1))
+
+
+def relief(height):
+    """Normals of a surface [H, W]."""
+    down, right = np.gradient(np.asarray(height))
+    normals = np.stack([-right, -down, np.ones_like(down)], -1)
+    return (normals / np.linalg.norm(normals, axis=-1, keepdims=True)).astype(np.float32)
+
+
+@functools.cache
+def moving():
+    """Smooth images, each with a frame before it, its normals as if it were a relief, and its coordinates."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.meshgrid(np.arange(SIZE), np.arange(SIZE), indexing="ij")
+    fields = {"image": [], "previous": [], "flow": [], "normals": [], "reference": []}
+    for _ in range(8):
+        phase, tilt = rng.uniform(0, 6, 3), rng.uniform(0.1, 0.3, 4)
+
+        def scene(y, x, phase=phase, tilt=tilt):
+            waves = [0.5 + 0.25 * np.sin(tilt[0] * y + tilt[1] * x + p) + 0.2 * np.cos(tilt[2] * x + p) for p in phase]
+            return np.stack(waves, -1)
+
+        down, right = np.sin(0.1 * rows + phase[0]), 1.5 * np.cos(0.12 * columns + 0.05 * rows + phase[1])
+        fields["image"].append(scene(rows, columns))
+        fields["previous"].append(scene(fold(rows + down), fold(columns + right)))
+        fields["flow"].append(np.stack([down, right], -1))
+        fields["normals"].append(relief(4 * fields["image"][-1][..., 0]))
+        fields["reference"].append(np.stack([rows, columns], -1))
+    return {name: jnp.asarray(np.stack(values), jnp.float32) for name, values in fields.items()}
+
+
+@functools.cache
+def moved_by(*spec):
+    return jax.device_get(augmented(keys(), moving(), dict(spec)))
+
+
+STEEP = {**ALL, "rotation": 40.0, "scale": (0.6, 1.5)}
+MOVES = [tuple(spec.items()) for spec in ({"flip": True, "crop": 5}, STEEP)]
+
+
+@pytest.mark.parametrize("spec", MOVES)
+def test_flow_still_points_from_the_previous_frame_to_the_image(spec):
+    moved = moved_by(*spec)
+    for image, previous, flow in zip(moved["image"], moved["previous"], moved["flow"], strict=True):
+        at = np.indices((SIZE, SIZE)) + flow.transpose(2, 0, 1)
+        inside = ((at >= 0) & (at <= SIZE - 1)).all(0)
+        found = np.stack([map_coordinates(image[..., c], at, order=1, mode="nearest") for c in range(3)], -1)
+        error = np.abs(found - previous).max(-1)[inside]
+        assert inside.mean() > 0.7 and np.median(error) < 0.005
+        assert np.quantile(error, 0.98) < 0.03  # interpolation does not follow the crease where a reflection begins
+    assert np.abs(moved["flow"] - moving()["flow"]).max() > 1
+
+
+@pytest.mark.parametrize("spec", MOVES)
+def test_normals_are_those_of_the_moved_surface(spec):
+    """A scene that is magnified keeps its slopes: its heights grow too."""
+    moved = moved_by(*spec)
+    np.testing.assert_allclose(np.linalg.norm(moved["normals"], axis=-1), 1, atol=1e-5)
+    middle = slice(SIZE // 2 - 2, SIZE // 2 + 3)
+    for image, normals, place in zip(moved["image"], moved["normals"], moved["reference"], strict=True):
+        steps = np.gradient(place[middle, middle], axis=0)
+        zoom = 1 / np.median(np.linalg.norm(steps, axis=-1))
+        cosine = (relief(4 * zoom * image[..., 0]) * normals).sum(-1)
+        assert np.quantile(cosine, 0.1) > 0.97 and np.median(cosine) > 0.995
+
+
+def test_a_mirror_turns_normals_and_flow_left_to_right():
+    normals = np.tile(np.float32([0.6, 0.0, 0.8]), (8, SIZE, SIZE, 1))
+    flow = np.tile(np.float32([1.0, 2.0]), (8, SIZE, SIZE, 1))
+    image = np.zeros((8, SIZE, SIZE, 1), np.float32)
+    image[:, :, 0] = 1
+    moved = augmented(keys(), {"image": image, "normals": normals, "flow": flow}, {"flip": True})
+    for i in range(8):
+        sign = -1 if moved["image"][i, 0, -1, 0] == 1 else 1
+        np.testing.assert_allclose(moved["normals"][i, 3, 4], [sign * 0.6, 0, 0.8], atol=1e-6)
+        np.testing.assert_allclose(moved["flow"][i, 3, 4], [1, sign * 2], atol=1e-6)
+    assert 0 < sum(float(moved["flow"][i, 0, 0, 1]) < 0 for i in range(8)) < 8
+
+
+def test_other_pictures_are_stretched_as_the_image_is(batch):
+    dark = {"image": batch["image"] * 0.1 + 0.3, "previous": batch["image"] * 0.1 + 0.3}
+    moved = data.augment(keys(), dark, {"normalize": True})
+    np.testing.assert_array_equal(moved["image"], moved["previous"])

@@ -18,6 +18,9 @@ EDGES = jnp.zeros((3, 24, 24)).at[0, 5].set(1.0).at[1].set(1.0)  # some, all, no
 CASES = {
     "l1": (X, Y), "l2": (X, Y), "charbonnier": (X, Y), "ssim": (X, Y), "ms_ssim": (X, Y), "focal": (LOGITS, VOID),
     "cross_entropy": (LOGITS, VOID), "dice": (LOGITS, VOID), "balanced_bce": (X[..., 0] - 0.5, EDGES),
+    "silog": (X[..., 0], Y[..., 0]), "depth_edges": (X[..., 0], Y[..., 0]), "cosine": (X - 0.5, Y - 0.5),
+    "end_point": (X[..., :2], Y[..., :2]), "gradient": (X, Y), "frequency": (X, Y),
+    "bce": (X[..., 0] - 0.5, EDGES), "binary_focal": (X[..., 0] - 0.5, EDGES), "soft_iou": (X[..., 0] - 0.5, EDGES),
 }  # fmt: skip
 
 

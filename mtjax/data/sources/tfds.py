@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mtjax.data.fields import FIELDS, Example, Source, SourceInfo
+from mtjax.data.fields import Example, Source, SourceInfo
 from mtjax.data.sources.prepared import open_split, quiet
 from mtjax.data.sources.reader import OnError, Reader
 from mtjax.registry import ConfigError, lookup, nearest, one_line
 
 PLANES = ("segments", "instances", "boundary", "depth")  # fields with a value for each pixel
 BOXES = ("boxes", "box_labels")
+READABLE = ("image", "label", *BOXES, *PLANES)
 
 
 def tfds(
@@ -40,7 +41,7 @@ def tfds(
         name: the data set's name as in `tfds.builder`, "name/config:version", or "package.module:Builder".
         data_dir: where it is prepared; TFDS's own default, if None.
         splits: which of the data set's splits is which, such as {"validation": "train[90%:]"}; the same names if None.
-        features: mtjax's fields (see `FIELDS`) -> the data set's features, a "/" leading into a nested feature, such as
+        features: fields (see `READABLE`) -> the data set's features, a "/" leading into a nested feature, such as
             {"boxes": "objects/bbox"}. If None: image, and label where there is one.
         size: height and width in pixels.
         channels: 3, or 1 for gray.
@@ -141,8 +142,8 @@ def _feature_table(known: Any, name: str, features: Mapping[str, str] | None) ->
         features = {field: field for field in ("image", "label") if field in known}
     table = {}
     for field, path in features.items():
-        if field not in FIELDS:
-            raise ConfigError(f"unknown key data.features.{field}; {nearest(field, FIELDS)}")
+        if field not in READABLE:
+            raise ConfigError(f"unknown key data.features.{field}; {nearest(field, READABLE)}")
         feature = known
         for part in path.split("/"):
             inside = getattr(feature, "feature", feature)  # what a Sequence is a sequence of

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 
 from mtjax.models.heads.refine import Refine
-from mtjax.models.inputs import encoder_input
+from mtjax.models.inputs import encoder_input, start_image
 from mtjax.models.pyramid import Pyramid
 from mtjax.physics import Observed
 from mtjax.typing import Array, Float
@@ -14,7 +14,8 @@ from mtjax.typing import Array, Float
 class Decoder(nn.Module):
     """`y + correction(y, features)`: it knows nothing of the operator but what the encoder is told.
 
-    It reads `y` again because the features are normalized: how bright a picture is cannot be told from them.
+    Where `y` has not the image's shape, it corrects the first estimate of `start_image`. It reads `y` again because the
+    features are normalized: how bright a picture is cannot be told from them.
     """
 
     width: int = 32
@@ -23,9 +24,9 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, pyramid: Pyramid, observed: Observed) -> Float[Array, "B H W C"]:
-        """Returns an image of the observation's shape."""
-        pictures = encoder_input(observed)
-        return observed.y + Refine(self.width, self.depth, self.dtype)(observed.y, pyramid, pictures)
+        """Returns an image of the shape that the operator takes in."""
+        start = start_image(observed)
+        return start + Refine(self.width, self.depth, self.dtype)(start, pyramid, encoder_input(observed))
 
 
 def decoder(dtype: Any, outputs: int, /, *, width: int = 32, depth: int = 3) -> Decoder:

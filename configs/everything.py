@@ -1,0 +1,88 @@
+"""Every kind of task there is, on one shared encoder, on digits over photographs.
+
+    mtjax train --config=configs/everything.py --workdir=runs/everything
+    mtjax compare --workdir=runs/everything
+    mtjax train --config=configs/everything.py --config.tasks=depth --workdir=runs/depth    # one of them alone
+
+Twelve observations of 32×32 pictures pass the encoder in one batch; what each head reads of them is in the table below.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    c = ConfigDict()
+    extras = ("present", "parity", "saliency", "normals", "previous", "flow", "reference")
+    c.data = dict(source="digit_scenes", size=32, batch_size=16, eval_batch_size=64, extras=extras)
+    identity, quiet = dict(kind="identity"), dict(kind="gaussian", sigma=0.02)
+    blur = dict(kind="blur", kernel="gaussian", std=1.0)
+    c.observations = dict(
+        clear=dict(operator=identity, noise=quiet),
+        blurred=dict(operator=blur, noise=quiet),
+        masked=dict(operator=dict(kind="mask", keep=0.5), noise=quiet),
+        compressed=dict(operator=dict(kind="jpeg", quality=15), noise=dict(kind="none")),
+        sensed=dict(operator=dict(kind="matrix_sensing", ratio=0.25, block=8), noise=dict(kind="none")),
+        small=dict(operator=dict(kind="downsample", factor=2, std=0.6), noise=dict(kind="gaussian", sigma=0.01)),
+        burst=dict(operator=dict(kind="burst", frames=4, factor=2), noise=dict(kind="gaussian", sigma=0.01)),
+        cast=dict(operator=dict(kind="color_cast"), noise=quiet, given=("reference",), withheld=0.2),
+        gray=dict(operator=dict(kind="color_matrix"), noise=dict(kind="gaussian", sigma=0.01)),
+        pair=dict(operator=identity, noise=quiet, fused=("previous",)),
+        ranged=dict(
+            operator=dict(kind="blur", kernel="gaussian", std=2.0),
+            noise=dict(kind="gaussian", sigma=0.1),
+            fused=("depth",),
+            withheld=0.3,
+        ),
+        noised=dict(operator=identity, noise=dict(kind="flow"), given=("label",), withheld=0.1),
+    )
+    restoring = dict(kind="decoder", width=16, depth=1)
+    maps = dict(kind="unet_decoder", width=16)
+    c.tasks = dict(
+        # the image
+        deblur=dict(kind="reconstruction", observation="blurred", head=dict(kind="nafnet_decoder", width=16)),
+        inpaint=dict(kind="reconstruction", observation="masked", head=restoring),
+        deblock=dict(kind="reconstruction", observation="compressed", head=restoring),
+        sense=dict(kind="reconstruction", observation="sensed", head=restoring),
+        enlarge=dict(kind="super_resolution", observation="small", head=dict(kind="upscale", width=16, depth=1)),
+        zoom=dict(kind="super_resolution", observation="small", head=dict(kind="implicit", width=16, depth=1)),
+        merge=dict(kind="super_resolution", observation="burst", head=dict(kind="burst", width=16, depth=1)),
+        detail=dict(kind="detail", observation="blurred", head=dict(kind="detail", width=16, depth=1)),
+        balance=dict(kind="color", observation="cast"),
+        style=dict(kind="color", observation="cast", head=dict(kind="reference", width=16, depth=1)),
+        colorize=dict(kind="color", observation="gray", head=dict(kind="chroma", width=16, depth=1)),
+        code=dict(kind="compression", observation="clear", head=dict(kind="bottleneck", latents=12, width=24)),
+        # what it shows
+        digit=dict(kind="classification", observation="clear", head=dict(kind="pooled", width=64)),
+        parity=dict(kind="classification", observation="clear", label="parity", head=dict(kind="pooled", width=32)),
+        present=dict(kind="multilabel", observation="clear", head=dict(kind="pooled", width=64)),
+        detect=dict(kind="detection", observation="clear", head=dict(kind="boxes", width=32)),
+        segment=dict(kind="segmentation", observation="clear", head=maps, loss=dict(cross_entropy=1.0, dice=1.0)),
+        figure=dict(kind="segmentation", observation="ranged", head=dict(kind="deeplab", width=16)),
+        edges=dict(kind="boundary", observation="blurred", head=dict(kind="dense", width=16)),
+        pieces=dict(kind="instances", observation="clear", head=maps),
+        salient=dict(kind="saliency", observation="clear", head=maps),
+        # its geometry
+        depth=dict(kind="depth", observation="clear", head=dict(kind="dense", width=16)),
+        normals=dict(kind="normals", observation="clear", head=maps),
+        motion=dict(kind="flow", observation="pair", head=maps),
+        # others like it
+        generate=dict(kind="generation", observation="noised", head=dict(kind="velocity", width=32)),
+    )
+    c.model = dict(encoder=dict(kind="unet", width=16, depth=3, stem=2), sharing=dict(kind="hard", adapt="bias"))
+    c.weighting = dict(kind="equal")
+    c.optimizer = dict(kind="adamw", lr=2e-3, b2=0.95, schedule=dict(kind="warmup_cosine", warmup=50, final=0.05))
+    c.train = dict(steps=1000, seed=0, eval_every=500)
+    admm = dict(kind="admm", prior=dict(kind="tv"))
+    c.compare = dict(
+        deblur=[dict(kind="wiener"), admm],
+        inpaint=[admm],
+        enlarge=[dict(kind="bicubic")],
+        merge=[dict(kind="multiframe_tv"), dict(kind="iterative_back_projection")],
+        sense=[admm],
+        balance=[dict(kind="gray_world")],
+        edges=[dict(kind="canny")],
+        salient=[dict(kind="spectral_residual")],
+        motion=[dict(kind="tv_l1")],
+        code=[dict(kind="jpeg")],
+    )
+    return c

@@ -1,0 +1,61 @@
+"""Saliency: which pixels belong to what stands out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtjax import metrics
+from mtjax.data.fields import SourceInfo
+from mtjax.metrics import Pair
+from mtjax.tasks import losses
+from mtjax.tasks.task import Task, Whole
+from mtjax.typing import Array, Float, PerExample
+
+Logits = Float[Array, "B H W 1"]
+Map = Float[Array, "B H W"]
+
+
+def saliency(
+    name: str,
+    info: SourceInfo,
+    /,
+    *,
+    observation: str,
+    head: Mapping[str, Any] = {"kind": "dense"},
+    loss: str | Mapping[str, float] = {"bce": 1.0, "soft_iou": 1.0},
+    label: str = "saliency",
+) -> Task:
+    """The map in the batch's field `label`, 1 where salient; mean absolute error, and the largest F-beta."""
+    if label not in info.fields:
+        raise ValueError(f"tasks.{name}: {info.name} has no field {label!r}; it has {', '.join(info.fields)}")
+    per_example = losses.build(loss)
+
+    def per_map(prediction: Logits, target: Map) -> PerExample:
+        return per_example(prediction[..., 0], target)
+
+    def mae(prediction: Logits, target: Map) -> Pair:
+        return metrics.mean_absolute_error(jax.nn.sigmoid(prediction[..., 0]), target)
+
+    def keep(prediction: Logits, target: Map) -> tuple[Array, Array]:
+        return metrics.level_counts(jax.nn.sigmoid(prediction[..., 0]), target)
+
+    def picture(prediction: np.ndarray) -> np.ndarray:
+        gray = np.round(255 / (1 + np.exp(-prediction))).astype(np.uint8)
+        return np.broadcast_to(gray, (*prediction.shape[:2], 3))
+
+    return Task(
+        name=name,
+        kind="saliency",
+        observation=observation,
+        head=head,
+        outputs=1,
+        fields=(label,),
+        target=lambda batch: batch[label],
+        loss=per_map,
+        scores={"mae": mae},
+        better={"mae": "lower"},
+        picture=picture,
+        whole=Whole(keep, lambda kept: {"max_f": metrics.max_f(*kept)}, {"max_f": "higher"}),
+    )
