@@ -115,3 +115,16 @@ def test_the_mesh_has_one_axis_over_all_devices():
 
 if __name__ == "__main__":
     check_on_four_devices()
+
+
+def test_a_step_may_make_constants_but_not_fetch_any():
+    def step(state, batch):
+        return state + jax.random.uniform(jax.random.key(3)), {"loss": batch.sum()}
+
+    compiled = compile_step(step)
+    state, batch = compiled.place_state(jnp.zeros(())), compiled.place_batch(np.ones(4, np.float32))
+    with jax.transfer_guard("disallow"):
+        for _ in range(2):
+            state, _ = compiled.run(state, batch)
+        with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+            compiled.run(state, np.ones(4, np.float32))
