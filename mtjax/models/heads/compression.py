@@ -79,7 +79,7 @@ class Synthesis(nn.Module):
         while stride > 2 and stride % 2 == 0:
             x = ResidualBlock(self.dtype)(shuffle(conv(4 * self.width, dtype=self.dtype)(x), 2))
             stride //= 2
-        x = conv(self.outputs * stride**2, dtype=self.dtype, zero=True, name="out")(nn.gelu(x))
+        x = conv(self.outputs * stride**2, dtype=self.dtype, zero=True, name="out")(x)
         return 0.5 + float32(shuffle(x, stride))
 
 
