@@ -50,7 +50,7 @@ def get_config() -> ConfigDict:
         balance=dict(kind="color", observation="cast"),
         style=dict(kind="color", observation="cast", head=dict(kind="reference", width=16, depth=1)),
         colorize=dict(kind="color", observation="gray", head=dict(kind="chroma", width=16, depth=1)),
-        code=dict(kind="compression", observation="clear", head=dict(kind="bottleneck", latents=12, width=24)),
+        code=dict(kind="compression", observation="clear", weight=0.001, head=dict(kind="bottleneck", latents=12)),
         # what it shows
         digit=dict(kind="classification", observation="clear", head=dict(kind="pooled", width=64)),
         parity=dict(kind="classification", observation="clear", label="parity", head=dict(kind="pooled", width=32)),
@@ -71,7 +71,7 @@ def get_config() -> ConfigDict:
     c.model = dict(encoder=dict(kind="unet", width=16, depth=3, stem=2), sharing=dict(kind="hard", adapt="bias"))
     c.weighting = dict(kind="equal")
     c.optimizer = dict(kind="adamw", lr=2e-3, b2=0.95, schedule=dict(kind="warmup_cosine", warmup=50, final=0.05))
-    c.train = dict(steps=1000, seed=0, eval_every=500)
+    c.train = dict(steps=1600, seed=0, eval_every=800)
     admm = dict(kind="admm", prior=dict(kind="tv"))
     c.compare = dict(
         deblur=[dict(kind="wiener"), admm],

@@ -29,7 +29,7 @@ def run(capsys, *words: str) -> tuple[int, str, str]:
     [
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
         ("show confg", "unknown show 'confg'; did you mean 'config'?"),
-        ("show", "show takes one word: config, data, model, devices, operators, solvers, weightings, networks, tasks"),
+        ("show", "show takes one word: config, data, model, devices, operators, solvers, tasks, weightings, networks"),
         ("train now", "unexpected 'now' after 'train'"),
         ("--workdir=a train", "the command comes first"),
         ("train --workdir=a", "mtjax train needs --config=CONFIG"),

@@ -54,13 +54,13 @@ def place_batch(batch: Any, devices: Mesh | None = None, mode: str = "jit") -> A
     return jax.make_array_from_process_local_data(NamedSharding(devices, PartitionSpec(AXIS)), batch)
 
 
-def _traced_freely(step: Callable[..., Any]) -> Callable[..., Any]:
-    """The step, which may make constants while it is traced: the loop's guard is against transfers of running steps."""
+def traced_freely(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which may make constants while it is traced: the loop's guard is against those of running steps."""
 
-    @functools.wraps(step)
+    @functools.wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Any:
         with jax.transfer_guard("allow"):
-            return step(*args, **kwargs)
+            return function(*args, **kwargs)
 
     return traced
 
@@ -82,7 +82,7 @@ def compile_step(
     Raises:
         ValueError: an unknown mode.
     """
-    step = _traced_freely(step)
+    step = traced_freely(step)
     devices = mesh(num_devices)
     everywhere, split = NamedSharding(devices, PartitionSpec()), NamedSharding(devices, PartitionSpec(AXIS))
     donated = (0,) if donate else ()

@@ -17,7 +17,7 @@ from mtjax.train.checkpoint import Checkpoints
 from mtjax.train.evaluation import evaluate_split, identity, initial_state
 from mtjax.train.logging import Writer
 from mtjax.train.loop import Loop, Schedule
-from mtjax.train.parallel import compile_step
+from mtjax.train.parallel import compile_step, traced_freely
 from mtjax.train.signals import EXIT_STOPPED, stop_requested
 from mtjax.train.step import Experiment, make_eval_step, make_train_step
 from mtjax.typing import Params
@@ -47,7 +47,7 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
         validation = build_source(config.data, "validation")
         experiment = build(config, train_source.info, len(train_source))
         state = initial_state(experiment, config, train_source)
-        eval_step = jax.jit(make_eval_step(experiment))
+        eval_step = jax.jit(traced_freely(make_eval_step(experiment)))
 
         with Checkpoints(workdir / "checkpoints", metadata=identity(experiment)) as checkpoints:
             state, start = checkpoints.restore(state) or (state, 0)
@@ -103,7 +103,7 @@ def drawer(experiment: Experiment, folder: Path) -> Callable[[int, Params], None
         }
 
     makers = {name: task for name, task in experiment.tasks.items() if task.samples is not None}
-    compiled = jax.jit(images)
+    compiled = jax.jit(traced_freely(images))
 
     def draw(step: int, params: Params) -> None:
         for name, made in jax.device_get(compiled(params) if makers else {}).items():

@@ -13,6 +13,8 @@ from mtjax.models.pyramid import Pyramid, pad_to_multiple, shuffle, unshuffle
 from mtjax.physics import Observed
 from mtjax.typing import Array, Float
 
+GAIN = 4.0  # integers per unit of what the networks work with, so that rounding hides little of it at first
+
 
 class Bottleneck(nn.Module):
     """An autoencoder whose code is `latents` integers per feature of one level of the pyramid.
@@ -47,7 +49,7 @@ class Bottleneck(nn.Module):
         features, stride = pyramid.levels[self.level], pyramid.strides[self.level]
         pixels = unshuffle(pad_to_multiple(observed.y, pyramid.strides[-1]), stride)
         x = jnp.concatenate([pixels.astype(features.dtype), features], -1)
-        latent = quantize(4 * float32(self.analysis_out(self.analysis_blocks(x))))
+        latent = quantize(GAIN * float32(self.analysis_out(self.analysis_blocks(x))))
         # The barrier keeps the compiler from mixing both halves, whose arithmetic is to be that of either alone.
         image = self.image(jax.lax.optimization_barrier(latent), stride)
         return {
@@ -58,7 +60,7 @@ class Bottleneck(nn.Module):
 
     def image(self, latent: Float[Array, "B h w c"], stride: int) -> Float[Array, "B H W C"]:
         """The image that the integers stand for, `stride` times as large; what pads it is still there."""
-        return self.synthesis(latent / 4, stride)
+        return self.synthesis(latent / GAIN, stride)
 
 
 class Synthesis(nn.Module):

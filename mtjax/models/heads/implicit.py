@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from mtjax.models.heads.refine import beside_features
 from mtjax.models.inputs import encoder_input, start_image
-from mtjax.models.layers import Blocks, float32
-from mtjax.models.pyramid import Pyramid
+from mtjax.models.layers import Blocks, conv, float32
+from mtjax.models.pyramid import Pyramid, shuffle
 from mtjax.physics import Downsample, Observed, Operator, resize
 from mtjax.typing import Array, Float, Int
 
@@ -40,16 +40,18 @@ class Implicit(nn.Module):
             start = resize(start, shape)
         x = jnp.concatenate([beside_features(encoder_input(observed), pyramid), pyramid.finest], -1)
         x = Blocks(self.width, self.depth, self.dtype)(x)
+        # One feature per pixel of the picture: between wider ones a small perceptron has too much to say.
+        x = shuffle(conv(self.width * pyramid.strides[0] ** 2, dtype=self.dtype, name="spread")(x), pyramid.strides[0])
 
         # The first layer of the perceptron, of features and place together, as the sum of one for each.
         answers = nn.Dense(self.width, dtype=self.dtype, name="features")(x)
         at_place = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="place")
         hidden = nn.Dense(self.width, dtype=self.dtype, name="hidden")
         positions = [
-            (pixel_positions(new, size, known, observed.operator) + 0.5) / pyramid.strides[0] - 0.5
+            pixel_positions(new, size, known, observed.operator)
             for new, size, known in zip(start.shape[1:3], sizes, pyramid.size, strict=True)
         ]
-        extent = [known / pyramid.strides[0] / new for known, new in zip(pyramid.size, start.shape[1:3], strict=True)]
+        extent = [known / new for known, new in zip(pyramid.size, start.shape[1:3], strict=True)]
         total = 0.0
         for down, right in itertools.product(*(neighbors(p, n) for p, n in zip(positions, x.shape[1:3], strict=True))):
             offsets = jnp.meshgrid(down[2], right[2], indexing="ij")
