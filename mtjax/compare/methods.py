@@ -87,6 +87,12 @@ def learned(trained: Trained, task: str) -> Method:
     observation, model, restored = trained.tasks[task].observation, trained.model, trained.tasks[task].restored
     assert restored is not None, task
     same = [name for name, read in model.reads.items() if read == observation]
+    if (model.sharing.mixes or model.sharing.unit() is not None) and len(same) < len(model.reads):
+        other = next(name for name in model.reads if name not in same)
+        raise ValueError(
+            f"compare.{task}: its head reads what {type(model.sharing).__name__} makes of all tasks together, and "
+            f"{other} reads another observation; only tasks of one observation can be compared then"
+        )
     part = dataclasses.replace(
         model,
         heads={name: model.heads[name] for name in same},

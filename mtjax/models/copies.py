@@ -69,11 +69,13 @@ def encode(
     Raises:
         ValueError: tasks whose encoders exchange features read observations of different shapes.
     """
-    seen = {task: observed[reads[task]] for task in sharing.tasks}
+    tasks = [task for task in sharing.tasks if task in reads]
+    seen = {task: observed[reads[task]] for task in tasks}
     pictures = {name: encoder_input(observed[name], fused) for name in dict.fromkeys(reads.values())}
     strides = encoder.strides  # type: ignore[attr-defined]
-    inputs = [pad_to_multiple(pictures[reads[task]], strides[-1]) for task in sharing.tasks]
-    each = [jax.tree.map(lambda leaf, i=i: leaf[i], params["encoder"]) for i in range(len(sharing.tasks))]
+    inputs = [pad_to_multiple(pictures[reads[task]], strides[-1]) for task in tasks]
+    places = [sharing.tasks.index(task) for task in tasks]
+    each = [jax.tree.map(lambda leaf, i=i: leaf[i], params["encoder"]) for i in places]
     unit = sharing.unit()
     if unit is None:
         outputs: Any = [run(p, x) for p, x in zip(each, inputs, strict=True)]
@@ -87,7 +89,7 @@ def encode(
         outputs = side_by_side(encoder, each, inputs, exchange)
     return {
         task: Pyramid(tuple(levels), strides, picture_size(seen[task]))
-        for task, levels in zip(sharing.tasks, outputs, strict=True)
+        for task, levels in zip(tasks, outputs, strict=True)
     }
 
 
