@@ -69,7 +69,7 @@ def build_model(config: Any, tasks: Mapping[str, Task], fused: Mapping[str, int]
         heads=heads,
         reads={name: task.observation for name, task in tasks.items()},
         fused=fused,
-        remat=config.train.remat,
+        remat=config.train.get("remat", False),  # workdirs from before there was such a key
     )
 
 

@@ -14,7 +14,7 @@ from mtjax.tasks import TASKS
 from mtjax.train.build import fused_channels
 from mtjax.train.step import example_keys, observe_all
 
-SIZE, BATCH, STEPS = tiny.SIZE, 4, 150
+SIZE, BATCH, STEPS = tiny.SIZE, 4, 200
 PLANE, CLASSES = (SIZE, SIZE), ("a", "b", "c")
 INFO = SourceInfo(
     "squares",
@@ -35,7 +35,7 @@ OBSERVATIONS = {
     "sensed": {"operator": {"kind": "matrix_sensing", "ratio": 0.25, "block": 8}, "noise": {"kind": "none"}},
     "small": {"operator": {"kind": "downsample", "factor": 2}, "noise": QUIET},
     "burst": {"operator": {"kind": "burst", "frames": 3, "factor": 2}, "noise": QUIET},
-    "cast": {"operator": {"kind": "color_cast"}, "noise": QUIET, "given": ("reference",)},
+    "cast": {"operator": {"kind": "color_cast"}, "noise": QUIET, "given": ("reference",), "withheld": 0.2},
     "gray": {"operator": {"kind": "color_matrix"}, "noise": QUIET},
     "pair": {"operator": {"kind": "identity"}, "noise": QUIET, "fused": ("previous",)},
     "ranged": {"operator": {"kind": "identity"}, "noise": QUIET, "fused": ("depth",), "withheld": 0.3},
@@ -56,14 +56,14 @@ NODES = {
     "estimate": node("reconstruction", "blurred", {"kind": "estimate", **SMALL}),
     "upscale": node("super_resolution", "small", {"kind": "upscale", **SMALL}),
     "realtime": node("super_resolution", "small", {"kind": "realtime"}),
-    "implicit": node("super_resolution", "small", {"kind": "implicit", **SMALL}),
+    "implicit": node("super_resolution", "small", {"kind": "implicit", "width": 24, "depth": 1}),
     "burst": node("super_resolution", "burst", {"kind": "burst", **SMALL}),
     "detail": node("detail", "blurred", {"kind": "detail", **SMALL}),
     "lut": node("color", "cast", {"kind": "lut", "points": 5, "width": 8}),
     "bilateral_grid": node("color", "cast", {"kind": "bilateral_grid", "bins": 4, "width": 8}),
     "reference": node("color", "cast", {"kind": "reference", **SMALL}),
     "chroma": node("color", "gray", {"kind": "chroma", **SMALL}),
-    "bottleneck": node("compression", "clear", {"kind": "bottleneck", "latents": 8, "width": 8, "depth": 1}),
+    "bottleneck": node("compression", "clear", {"kind": "bottleneck", "latents": 4, "width": 8, "depth": 1}),
     "pooled": node("classification", "clear", {"kind": "pooled", "width": 16}),
     "multilabel": node("multilabel", "clear", {"kind": "pooled", "width": 16}),
     "boxes": node("detection", "clear", {"kind": "boxes", "width": 8}),
@@ -76,7 +76,7 @@ NODES = {
     "depth": node("depth", "clear", {"kind": "dense", "width": 8}),
     "normals": node("normals", "clear", {"kind": "dense", "width": 8}),
     "flow": node("flow", "pair", {"kind": "dense", "width": 8}),
-    "velocity": node("generation", "noised", {"kind": "velocity", "width": 16, "depth": 1}),
+    "velocity": node("generation", "noised", {"kind": "velocity", "width": 32, "depth": 1}),
 }
 
 
