@@ -116,7 +116,8 @@ def operator_of(node: Mapping[str, Any], shape: Shape) -> Callable[[Shape], Oper
         raise Unfit(f"a {kind} operator does not give pictures of {shape}")
     if isinstance(one, physics.Mask):
         return lambda shape: physics.Mask(jnp.ones((1, *shape[:2], 1)))
-    if not _alike(one, other):
+    # Networks are not told what a nonlinear operator did, see `encoder_input`, so it need not be known.
+    if not _alike(one, other) and not isinstance(one, physics.NonlinearOperator):
         raise Unfit(f"the {kind} operator is another for each picture, and that of a photograph is not known")
     return build
 

@@ -175,8 +175,13 @@ class Network:
 
     def kinds(self, photo: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names of the tasks whose predictions are maps as large as a photograph, or larger; and of all others."""
-        shapes = jax.eval_shape(lambda params: self.apply(params, jnp.asarray(photo), self.names), self.trained.params)
-        maps = tuple(n for n in self.names if is_map(shown(self.trained.tasks[n], shapes[n]), photo.shape))
+
+        def images(params: Any) -> dict[str, Any]:
+            predictions = self.apply(params, jnp.asarray(photo), self.names)
+            return {name: shown(self.trained.tasks[name], said) for name, said in predictions.items()}
+
+        shapes = jax.eval_shape(images, self.trained.params)
+        maps = tuple(name for name in self.names if is_map(shapes[name], photo.shape))
         return maps, tuple(name for name in self.names if name not in maps)
 
     def say(self, name: str, prediction: Any, how: str, images: bool = False) -> Said:

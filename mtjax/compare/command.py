@@ -29,6 +29,7 @@ def compare_command(workdir: str | Path, limit: int | None = None, single_task: 
     from mtjax import train
 
     console = Console()
+    console = console if console.is_terminal else Console(width=120)  # in a file nothing needs to be cut off
     trained = train.restore(workdir)
     if single_task and (code := train_alone(trained.config, Path(workdir), console.print)):
         return code
