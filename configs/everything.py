@@ -7,8 +7,8 @@
 Twelve observations of 32×32 pictures pass the encoder in one batch of 16 scenes; 25 heads read what it makes of them.
 
 On one of 2 cores, the other one busy: 15 min 42 s in all, 11 min 49 s of CPU time, of which about 2 min compile. Test
-split (256 scenes), seed 0, beside what needs no learning; `mtjax compare` says how sure that is. Classical methods still
-win where a head is small and a model of the observation is worth much: inpainting, few measurements, bursts, motion.
+split (256 scenes), seed 0, beside what needs no learning; `mtjax compare` says how sure that is. Classical methods
+still win where a head is small and a model of the observation is worth much: inpainting, few measurements, bursts.
 Motion, depth and normals are the weak ones: pictures this small move by about a pixel, and are flat for the most part.
 
     deblur 24.5 dB (observed 21.5, Wiener 23.9, ADMM-TV 24.9)      sense 20.1 dB (Aᴴy 7.6, ADMM-TV 20.6)

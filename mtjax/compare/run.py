@@ -188,7 +188,7 @@ def pick_examples(
     """The test images where the learned head did worst, median and best against the reference; chosen by no eye."""
     by_name = {s.name: s for s in scores}
     order = np.argsort(scores[-1].psnr - by_name[reference].psnr)
-    places = [(batch, row) for batch, case in enumerate(cases) for row in np.flatnonzero(case.valid)]
+    places = [(batch, row) for batch, case in enumerate(cases) for row in np.flatnonzero(case.valid).tolist()]
     for rank in dict.fromkeys(round(share * (len(order) - 1)) for _, share in EXAMPLES):
         label = next(text for text, share in EXAMPLES if round(share * (len(order) - 1)) == rank)
         batch, row = places[order[rank]]
