@@ -145,7 +145,7 @@ def test_one_program_per_method(trained, evaluations, monkeypatch):
 
 
 def test_a_task_that_gives_no_image_cannot_be_compared(trained, tmp_path):
-    tasks = {**trained.tasks, "deblur": dataclasses.replace(trained.tasks["deblur"], fields=("label",))}
+    tasks = {**trained.tasks, "deblur": dataclasses.replace(trained.tasks["deblur"], restored=None)}
     other = dataclasses.replace(trained, experiment=dataclasses.replace(trained.experiment, tasks=tasks))
     with pytest.raises(ValueError, match=r"compare\.deblur"):
         compare(other, tmp_path)
