@@ -60,6 +60,7 @@ FAKES = {
         "admm": SolverInfo(admm, {"rho": (1e-3, 1.0), "weight": (1e-4, 1.0)}),
     },
     "prior": {"tv": TV},
+    "counterpart": {},
     "encoder": {"unet": unet, "transformer": transformer},
     "sharing": {"hard": lambda tasks, /, *, task_bias=False: None},
     "head": {"decoder": decoder, "pooled": lambda dtype, outputs, /, *, hidden=128: None},

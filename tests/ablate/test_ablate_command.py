@@ -31,6 +31,7 @@ def ablate(tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_from_nothing_to_the_table_and_again(ablate, tmp_path, capsys):
     flags = ("--weightings=equal,mgda@features", "--sharings=cross_stitch", "--seeds=1")
     code, made = ablate(*flags)

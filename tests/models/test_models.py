@@ -82,8 +82,8 @@ def test_observations_of_one_shape_pass_the_encoder_together():
 
 
 def test_a_head_is_initialized_alike_alone_and_among_others():
-    together = tiny.initial(tiny.experiment()).params
-    alone = tiny.initial(tiny.experiment(("digit",))).params
+    together = tiny.initial(tiny.experiment(encoder=tiny.Plain())).params
+    alone = tiny.initial(tiny.experiment(("digit",), encoder=tiny.Plain())).params
     for left, right in zip(
         jax.tree.leaves((together["encoder"], together["heads"]["digit"])),
         jax.tree.leaves((alone["encoder"], alone["heads"]["digit"])),

@@ -78,7 +78,9 @@ def exercise(operator, x, y):
     return forward(operator, x), backward(operator, y), jnp.sqrt(jnp.linalg.norm(v))
 
 
-@pytest.mark.parametrize("size", [(8, 10, 3), (9, 7, 1)], ids=["even-color", "odd-gray"])
+@pytest.mark.parametrize(
+    "size", [pytest.param((8, 10, 3), id="even-color"), pytest.param((9, 7, 1), id="odd-gray", marks=pytest.mark.slow)]
+)
 def test_adjoint_shapes_and_norm(size):
     for name, operator in operators(*size).items():
         x = normal(2, *size)

@@ -9,6 +9,7 @@ import tiny
 
 from mtjax.data.fields import SourceInfo
 from mtjax.models import HEADS, MultiTask
+from mtjax.models.encoders import unet
 from mtjax.models.sharing import hard
 from mtjax.tasks import TASKS
 from mtjax.train.build import fused_channels
@@ -78,6 +79,7 @@ NODES = {
     "flow": node("flow", "pair", {"kind": "dense", "width": 8}),
     "velocity": node("generation", "noised", {"kind": "velocity", "width": 32, "depth": 1}),
 }
+ENCODERS = {"velocity": unet(None, width=8, depth=2)}  # else `tiny.Plain`, which compiles faster
 
 
 def examples():
@@ -121,13 +123,13 @@ def test_a_handful_is_learned_by_heart(name):
     head = {key: value for key, value in task.head.items() if key != "kind"}
     config = type("Config", (), {"observations": spec})
     model = MultiTask(
-        encoder=tiny.Plain(),
+        encoder=ENCODERS.get(name, tiny.Plain()),
         sharing=hard((name,)),
         heads={name: HEADS[task.head["kind"]](None, task.outputs, **head)},
         reads={name: task.observation},
         fused=fused_channels(config, INFO, {task.observation}),
     )
-    optimizer, batch = optax.adam(1e-2), examples()
+    optimizer, batch = optax.adam(5e-3 if name == "velocity" else 1e-2), examples()
 
     def losses(params, key):
         observed = observe_all(spec, example_keys(key, batch["position"]), batch, train=True)
@@ -150,7 +152,8 @@ def test_a_handful_is_learned_by_heart(name):
 
     seen = np.asarray(learn(jax.random.key(0)))
     assert np.isfinite(seen).all()
-    assert seen[-10:].mean() < 0.5 * seen[:10].mean(), (seen[:10].mean(), seen[-10:].mean())
+    first, last = seen[:10].mean(), seen[-30:].mean()  # each step has its own noise, and times of its own
+    assert last < 0.5 * first, (first, last)
 
 
 def test_no_kind_of_task_and_no_head_is_left_out():

@@ -182,7 +182,8 @@ def test_the_two_halves_of_a_batch():
     np.testing.assert_allclose(seen.gram, rows() @ rows().T, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("level", ["features", pytest.param("parameters", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["features", "parameters"])
 def test_a_direction_of_its_own_is_as_long_as_a_mean(level):
     # With the leak open, the sum of the gradients: divided by three, their mean.
     found = update(Balancing(method("graddrop", leak=1.0), level))
