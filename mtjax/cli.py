@@ -261,6 +261,14 @@ def usage(name: str | None = None) -> str:
     return "\n".join(lines)
 
 
+def file_first(words: list[str]) -> list[str]:
+    """The words, with the file of a command that takes one behind its name, if it stands behind the flags instead."""
+    takes_one = len(words) > 2 and words[0] in COMMANDS and COMMANDS[words[0]].operand
+    if takes_one and words[1].startswith("-") and not words[-1].startswith("-") and "=" in words[-2]:
+        return [words[0], words[-1], *words[1:-1]]
+    return words
+
+
 def find(words: Sequence[str]) -> tuple[str, str]:
     """The command that the leading words name, and its operand ("" if it takes none).
 
@@ -353,7 +361,7 @@ def prepare(debug: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = file_first(list(sys.argv[1:] if argv is None else argv))
     if words == ["--version"]:
         print(f"mtjax {__version__}")
         return 0

@@ -239,3 +239,9 @@ def test_a_closed_pipe_is_no_traceback():
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "data:\n"
     assert not done.stderr
+
+
+def test_a_file_may_stand_before_or_behind_the_flags(capsys):
+    for words in ("predict nothing.png --workdir=a", "predict --workdir=a nothing.png"):
+        code, _, err = run(capsys, *words.split())
+        assert code != 0 and "nothing.png" in err
