@@ -89,17 +89,22 @@ def get_config() -> ConfigDict:
     c.weighting = dict(kind="equal")
     c.optimizer = dict(kind="adamw", lr=2e-3, b2=0.95, schedule=dict(kind="warmup_cosine", warmup=50, final=0.05))
     c.train = dict(steps=1600, seed=0, eval_every=800)
-    admm = dict(kind="admm", prior=dict(kind="tv"))
+    admm, nothing = dict(kind="admm", prior=dict(kind="tv")), dict(kind="constant")
     c.compare = dict(
         deblur=[dict(kind="wiener"), admm],
         inpaint=[admm],
-        enlarge=[dict(kind="bicubic")],
+        enlarge=[admm],
         merge=[dict(kind="multiframe_tv"), dict(kind="iterative_back_projection")],
         sense=[admm],
         balance=[dict(kind="gray_world")],
         edges=[dict(kind="canny")],
         salient=[dict(kind="spectral_residual")],
-        motion=[dict(kind="tv_l1")],
+        motion=[dict(kind="tv_l1"), nothing],
+        depth=[dict(kind="constant", values=(-1.0, 0.0, 0.3, 0.5413))],  # softplus(0.5413) is 1, the background
+        normals=[nothing],
+        segment=[nothing],
+        figure=[nothing],
+        digit=[nothing],
         code=[dict(kind="jpeg")],
     )
     return c

@@ -5,7 +5,6 @@ frequencies that the coder works with, and one of all the rest: a stream of anot
 """
 
 import binascii
-import dataclasses
 import struct
 from typing import Any
 
@@ -41,7 +40,7 @@ class Codec:
         self.stride = self.strides[head.level]
         own = {name: part for name, part in trained.params["heads"][task].items() if name != "initial"}
         self.frequencies = frequencies(own["entropy"])
-        self._model, self._own = only(model, self.observation), own
+        self._model, self._own = model.reading(self.observation), own
         self._predict = jax.jit(lambda params, observed: self._model.apply(params, observed)[task])
         self._synthesize = jax.jit(lambda own, latent: head.apply({"params": own}, latent, self.stride, method="image"))
 
@@ -64,13 +63,6 @@ class Codec:
         symbols, (height, width) = unpack(stream, self.frequencies, self.strides[-1], self.stride)
         image = self._synthesize(self._own, jnp.asarray(symbols, jnp.float32)[None])
         return np.asarray(image[0, :height, :width])
-
-
-def only(model: Any, observation: str) -> Any:
-    """The part of a network that reads one observation."""
-    same = [name for name, read in model.reads.items() if read == observation]
-    kept = {part: {name: getattr(model, part)[name] for name in same} for part in ("heads", "reads")}
-    return dataclasses.replace(model, **kept)
 
 
 def pack(symbols: np.ndarray, counts: np.ndarray, size: tuple[int, int]) -> bytes:

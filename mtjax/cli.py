@@ -175,7 +175,7 @@ def solve(arguments: Arguments) -> int:
 
 def generate(arguments: Arguments) -> int:
     """Makes images from noise."""
-    from mtjax.generate.command import generate_command
+    from mtjax.samples import generate_command
 
     asked = {name: arguments.flags[name] for name in ("label", "count", "steps", "guidance")}
     return generate_command(arguments.flags["workdir"], arguments.flags["out"] or "samples.png", **asked)

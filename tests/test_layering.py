@@ -26,7 +26,7 @@ LAYERS = (
     ("ablate",),
     ("show", "solve"),
     ("photograph", "facts", "tiles", "export"),
-    ("relate", "predict", "bitstream"),
+    ("relate", "predict", "bitstream", "samples"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

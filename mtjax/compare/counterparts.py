@@ -1,4 +1,4 @@
-"""Classical ways to do what a head does that gives no image: edges, salient regions, motion, a codec.
+"""Other ways to do what a head does that gives no image: edges, salient regions, motion, a codec, and no look at all.
 
 An entry of `COUNTERPARTS` is called with the parameters of its config node, `compare.TASK = [dict(kind="canny")]`.
 """
@@ -17,7 +17,7 @@ SURE = 10.0  # the logit of a yes
 class Shown:
     """What a counterpart sees of one example: `y` `[h, w, C]`, the fields `told` beside it, and the head's prediction.
 
-    The prediction is there for methods that must spend as much as the head did, such as a codec at its rate.
+    The prediction is there for its form, and for methods that must spend as much as the head did: a codec at its rate.
     """
 
     y: np.ndarray
@@ -27,7 +27,7 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class Counterpart:
-    """A classical method.
+    """A method without learning.
 
     tasks: the kinds of tasks that it can do.
     run: `(Shown, **choice)` to a prediction of the form that the task's head gives, of one example.
@@ -99,8 +99,22 @@ def jpeg() -> Counterpart:
     return Counterpart(("compression",), run)
 
 
+def constant(*, values: Sequence[float] = (0.0,)) -> Counterpart:
+    """The same everywhere, whatever the picture: the prediction that is one of `values` in each of its numbers.
+
+    What a head must beat to have learned anything: no motion, background everywhere, the flattest surface.
+    """
+
+    def run(shown: Shown, value: float) -> Any:
+        return np.full_like(shown.prediction, value)
+
+    kinds = ("boundary", "classification", "depth", "flow", "multilabel", "normals", "saliency", "segmentation")
+    return Counterpart(kinds, run, tuple({"value": float(value)} for value in values))
+
+
 COUNTERPARTS: dict[str, Callable[..., Counterpart]] = {
     "canny": canny,
+    "constant": constant,
     "jpeg": jpeg,
     "spectral_residual": spectral_residual,
     "tv_l1": tv_l1,

@@ -1,26 +1,27 @@
 """The comparison of heads that give no image with classical counterparts, by the metrics of their tasks."""
 
 import dataclasses
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from mtjax import metrics
 from mtjax.compare.counterparts import COUNTERPARTS, Counterpart, Shown
+from mtjax.compare.methods import batches, milliseconds
 from mtjax.compare.results import LabelComparison, LabelRow
 from mtjax.compare.statistics import LEVEL, SEED, Interval, sure
-from mtjax.data import Source, collate
+from mtjax.data import Source
 from mtjax.registry import ConfigError, lookup
 from mtjax.tasks import Task
 from mtjax.train import Trained
 from mtjax.train.step import prepare_for_evaluation
-from mtjax.typing import Batch
+from mtjax.typing import Batch, Params
 
 RESAMPLES = 2000
-REPEATS = 5
 
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # by metric, sums and counts of every example
 
@@ -60,9 +61,9 @@ def compare_labels(
         choice = max(method.choices, key=lambda choice: _quality(task, method, validation, choice))
         start = time.perf_counter()
         predictions = run(method, test.shown, choice)
-        milliseconds = 1e3 * (time.perf_counter() - start) / len(test.shown)
+        each = 1e3 * (time.perf_counter() - start) / len(test.shown)
         scores[kind] = pairs_of(task, predictions, test.target)
-        rows.append(LabelRow(kind, finished(scores[kind]), milliseconds, dict(choice)))
+        rows.append(LabelRow(kind, finished(scores[kind]), each, dict(choice)))
     rows.append(LabelRow("learned", finished(scores["learned"]), test.milliseconds, {}))
     higher = task.better[task.headline] == "higher"
     best = max(methods, key=lambda kind: (1 if higher else -1) * finished(scores[kind])[task.headline])
@@ -87,36 +88,30 @@ def examples(trained: Trained, name: str, source: Source, indices: np.ndarray) -
     task, experiment = trained.tasks[name], trained.experiment
     spec = {task.observation: experiment.observations[task.observation]}
     size = min(trained.config.data.eval_batch_size, len(indices))
-    part = dataclasses.replace(
-        trained.model,
-        heads={name: trained.model.heads[name]},
-        reads={name: task.observation},
-    )
+    part = trained.model.reading(task.observation)
 
     @jax.jit
     def observe(batch: Batch) -> Any:
         batch, observed = prepare_for_evaluation(spec, experiment.augmentation, batch)
         return observed, task.target(batch), task.valid(batch)
 
-    predict = jax.jit(lambda params, observed: part.apply(params, observed)[name])
-    shown, kept, seconds = [], [], []
-    for start in range(0, len(indices), size):
-        wanted = indices[start : start + size]
-        filled = np.concatenate([wanted, np.repeat(wanted[:1], size - len(wanted))])
-        batch = collate([source[int(i)] for i in filled], source.info)
-        observed, target, valid = observe({**batch, "index": filled.astype(np.int32)})
-        predicted = jax.block_until_ready(predict(trained.params, observed))
-        if not seconds:
-            seconds = [_timed(predict, trained.params, observed) for _ in range(REPEATS)]
-        use = np.flatnonzero(np.asarray(valid) & (np.arange(size) < len(wanted)))
-        seen, target, predicted = jax.tree.map(np.asarray, (observed[task.observation], target, predicted))
-        told = {field: maps[..., :-1] for field, maps in seen.fused.items()}
+    @jax.jit
+    def predict(params: Params, observed: Any) -> Any:
+        return part.decode(params, part.encode(params, observed), observed, (name,))[name]
+
+    shown, kept, each = [], [], 0.0
+    for batch, counts in batches(source, indices, size):
+        observed, target, valid = observe(batch)
+        each = each or milliseconds(lambda observed=observed: predict(trained.params, observed)) / size
+        use = np.flatnonzero(np.asarray(valid) & counts)
+        outcome = (observed[task.observation], target, predict(trained.params, observed))
+        seen, target, predicted = jax.tree.map(np.asarray, outcome)
         for row in use:
-            one = {field: maps[row] for field, maps in told.items()}
-            shown.append(Shown(seen.y[row], one, jax.tree.map(lambda leaf, row=row: leaf[row], predicted)))
+            told = {field: maps[row, ..., :-1] for field, maps in seen.fused.items()}
+            shown.append(Shown(seen.y[row], told, jax.tree.map(lambda leaf, row=row: leaf[row], predicted)))
         kept.append(jax.tree.map(lambda leaf, use=use: leaf[use], (target, predicted)))
     target, prediction = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
-    return Examples(shown, target, prediction, 1e3 * statistics.median(seconds) / size)
+    return Examples(shown, target, prediction, each)
 
 
 def run(method: Counterpart, shown: Sequence[Shown], choice: Mapping[str, Any]) -> Any:
@@ -131,16 +126,7 @@ def pairs_of(task: Task, prediction: Any, target: Any) -> Pairs:
 
 def finished(pairs: Pairs) -> dict[str, float]:
     """Every metric's value over all examples."""
-    return {name: float(ratio(total.sum(0), count.sum(0))) for name, (total, count) in pairs.items()}
-
-
-def ratio(total: Any, count: Any) -> np.ndarray:
-    """`metrics.finish` for numbers, and for NumPy arrays whose last axis is that of classes."""
-    total, count = (np.atleast_1d(np.asarray(values, np.float64)) for values in (total, count))
-    seen = count > 0
-    each = np.where(seen, total / np.where(seen, count, 1), 0).sum(-1)
-    classes = seen.sum(-1)
-    return np.where(classes > 0, each / np.maximum(classes, 1), np.nan)
+    return {name: float(metrics.finish(*(jnp.asarray(x.sum(0)) for x in pair))) for name, pair in pairs.items()}
 
 
 def paired_pairs(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]) -> Interval:
@@ -154,8 +140,8 @@ def paired_pairs(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, 
     drawn = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
 
     def value(pair: tuple[np.ndarray, np.ndarray], weights: np.ndarray) -> np.ndarray:
-        total, number = (weights @ np.asarray(part, np.float64).reshape(count, -1) for part in pair)
-        return ratio(total, number)
+        total, number = (jnp.asarray(weights @ np.asarray(part, np.float64).reshape(count, -1)) for part in pair)
+        return np.asarray(jax.vmap(metrics.finish)(total, number))
 
     one = np.ones((1, count))
     mean = float((value(ours, one) - value(theirs, one))[0])
@@ -177,9 +163,3 @@ def _quality(task: Task, method: Counterpart, held_out: Examples, choice: Mappin
         return 0.0
     value = finished(pairs_of(task, run(method, held_out.shown, choice), held_out.target))[task.headline]
     return -np.inf if np.isnan(value) else value if task.better[task.headline] == "higher" else -value
-
-
-def _timed(predict: Any, params: Any, observed: Any) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(predict(params, observed))
-    return time.perf_counter() - start

@@ -3,7 +3,7 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtjax import metrics, solvers
+from mtjax.data import Source, collate
 from mtjax.physics import Downsample, Frames, Observed, split_frames
 from mtjax.solvers.tuning import grid_search
 from mtjax.train import Trained
-from mtjax.typing import Array, Bool, Float
+from mtjax.typing import Array, Batch, Bool, Float
 
 REPEATS = 5
 EDGE = 1e-3  # how near to the end of its range, as a share of it, a parameter counts as at the edge
@@ -45,6 +46,15 @@ class Case:
     observed: Observed
     clean: Float[Array, "B H W C"]
     valid: Bool[np.ndarray, "B"]
+
+
+def batches(source: Source, indices: np.ndarray, size: int) -> Iterator[tuple[Batch, Bool[np.ndarray, "B"]]]:
+    """The examples `indices` of a source, `size` at a time, and which rows count: the last batch is filled up."""
+    for start in range(0, len(indices), size):
+        wanted = indices[start : start + size]
+        filled = np.concatenate([wanted, np.repeat(wanted[:1], size - len(wanted))])
+        batch = collate([source[int(i)] for i in filled], source.info)
+        yield {**batch, "index": filled.astype(np.int32)}, np.arange(size) < len(wanted)
 
 
 def baseline(observed: Observed, clean: Array) -> Method:
@@ -84,20 +94,12 @@ def solver_name(node: Mapping[str, Any]) -> str:
 
 def learned(trained: Trained, task: str) -> Method:
     """The network's head for `task`, from its observation alone: tasks that read another one are left out."""
-    observation, model, restored = trained.tasks[task].observation, trained.model, trained.tasks[task].restored
+    observation, restored = trained.tasks[task].observation, trained.tasks[task].restored
     assert restored is not None, task
-    same = [name for name, read in model.reads.items() if read == observation]
-    if (model.sharing.mixes or model.sharing.unit() is not None) and len(same) < len(model.reads):
-        other = next(name for name in model.reads if name not in same)
-        raise ValueError(
-            f"compare.{task}: its head reads what {type(model.sharing).__name__} makes of all tasks together, and "
-            f"{other} reads another observation; only tasks of one observation can be compared then"
-        )
-    part = dataclasses.replace(
-        model,
-        heads={name: model.heads[name] for name in same},
-        reads={name: model.reads[name] for name in same},
-    )
+    try:
+        part = trained.model.reading(observation)
+    except ValueError as error:
+        raise ValueError(f"compare.{task}: {error}") from error
 
     def run(params: Any, observed: Observed) -> Array:
         return restored(part.apply(params, {observation: observed})[task])
@@ -140,14 +142,19 @@ class Compiled:
         return psnr, ssim, int(broken.sum())
 
     def milliseconds(self, arguments: Any, case: Case) -> float:
-        """Time per image in a whole batch: the median of some calls, after one to warm up."""
-        jax.block_until_ready(self(arguments, case))
-        seconds = []
-        for _ in range(REPEATS):
-            start = time.perf_counter()
-            jax.block_until_ready(self(arguments, case))
-            seconds.append(time.perf_counter() - start)
-        return 1000 * statistics.median(seconds) / len(case.clean)
+        """Time per image in a whole batch."""
+        return milliseconds(lambda: self(arguments, case)) / len(case.clean)
+
+
+def milliseconds(call: Callable[[], Any]) -> float:
+    """The median time of some calls, after one to warm up."""
+    jax.block_until_ready(call())
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds)
 
 
 @jax.jit

@@ -11,11 +11,11 @@ import numpy as np
 
 from mtjax import data
 from mtjax.compare.labels import compare_labels, is_counterpart
-from mtjax.compare.methods import Case, Compiled, Method, arrays, at_edge, baseline, learned, shown, solver
+from mtjax.compare.methods import Case, Compiled, Method, arrays, at_edge, baseline, batches, learned, shown, solver
 from mtjax.compare.results import Comparison, Example, Row, Scores, TaskComparison
 from mtjax.compare.statistics import bootstrap, paired, sure, verdict
 from mtjax.compare.together import together
-from mtjax.data import Source, collate
+from mtjax.data import Source
 from mtjax.physics import Frames, Observed, split_frames
 from mtjax.train import Trained
 from mtjax.train.step import EVALUATION_SEED, prepare_for_evaluation
@@ -168,13 +168,9 @@ def observe_cases(
         return observed[name], batch["image"]
 
     cases = []
-    for start in range(0, len(indices), batch_size):
-        wanted = indices[start : start + batch_size]
-        filled = np.concatenate([wanted, np.repeat(wanted[:1], batch_size - len(wanted))])
-        batch = collate([source[int(i)] for i in filled], source.info)
-        valid = batch["valid"]["image"] & (np.arange(batch_size) < len(wanted))
-        observed, clean = prepare({**batch, "index": filled.astype(np.int32)})
-        cases.append(Case(observed, clean, valid))
+    for batch, counts in batches(source, indices, batch_size):
+        observed, clean = prepare(batch)
+        cases.append(Case(observed, clean, batch["valid"]["image"] & counts))
     return cases
 
 

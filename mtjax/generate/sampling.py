@@ -1,6 +1,5 @@
 """From noise to images: the differential equation of a flow, solved backward in time."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 
 import jax
@@ -118,20 +117,11 @@ def predictor(model: MultiTask, params: Params, task: str) -> Callable[[Pictures
             of when pictures are made from nothing.
     """
     own = lookup(model.reads, task, "task")
-    others = set(model.reads.values()) - {own}
-    exchanging = model.sharing.mixes or model.sharing.unit() is not None
-    if exchanging and others:
-        raise ValueError(
-            f"model.sharing lets {task!r} read features of {', '.join(sorted(others))}; images cannot be made of those"
-        )
-    if not model.sharing.copies:
-        readers = [name for name, read in model.reads.items() if read == own]
-        part = {name: model.heads[name] for name in readers}
-        model = dataclasses.replace(model, heads=part, reads=dict.fromkeys(readers, own))
+    model = model.reading(own)
 
     def predict(y: Pictures, time: Scalar, given: Mapping) -> Pictures:
         seen = Observed(y, Identity(), jnp.broadcast_to(time, (len(y), 1, 1, 1)), given=dict(given))
-        observed = dict.fromkeys(model.reads.values(), seen)
+        observed = {own: seen}
         return model.decode(params, model.encode(params, observed), observed, (task,))[task].velocity
 
     return predict

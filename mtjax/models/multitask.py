@@ -60,6 +60,22 @@ class MultiTask:
         names = self.feature_names
         return tuple(dict.fromkeys(names.values())) if self.sharing.mixes else (names[task],)
 
+    def reading(self, observation: str) -> "MultiTask":
+        """The part that reads one observation: its tasks, with the same parameters.
+
+        Raises:
+            ValueError: what these tasks say depends on what other observations show.
+        """
+        names = [name for name, read in self.reads.items() if read == observation]
+        others = sorted(set(self.reads.values()) - {observation})
+        if others and (self.sharing.mixes or self.sharing.unit() is not None):
+            raise ValueError(
+                f"what tasks read of {observation!r} depends on {', '.join(others)} too: {type(self.sharing).__name__} "
+                "makes features of all tasks together"
+            )
+        heads = {name: self.heads[name] for name in names}
+        return dataclasses.replace(self, heads=heads, reads=dict.fromkeys(names, observation))
+
     def init(self, key: PRNGKeyArray, observed: dict[str, Observed]) -> Params:
         """Initial parameters; a task's depend on the key and its own name, not on what other tasks there are."""
         keys = jax.random.split(key, 3)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from mtjax import metrics
 from mtjax.data.fields import SourceInfo
 from mtjax.metrics import Pair
 from mtjax.tasks import losses
+from mtjax.tasks.maps import check_map, probability_picture
 from mtjax.tasks.task import Task
 
 
@@ -25,16 +25,11 @@ def boundary(
     tolerance: int = 1,
 ) -> Task:
     """The boundary map in the batch's field `label`; F within `tolerance` pixels, at a probability of one half."""
-    if label not in info.fields:
-        raise ValueError(f"tasks.{name}: {info.name} has no field {label!r}; it has {', '.join(info.fields)}")
+    check_map(name, info, label, 1)
     per_example = losses.build(loss)
 
     def score(metric: Callable[..., Pair]) -> Callable[[Any, Any], Pair]:
         return lambda prediction, target: metric(jax.nn.sigmoid(prediction[..., 0]), target, tolerance=tolerance)
-
-    def picture(prediction: np.ndarray) -> np.ndarray:
-        probability = 1 / (1 + np.exp(-prediction))
-        return np.broadcast_to(np.round(255 * probability).astype(np.uint8), (*prediction.shape[:2], 3))
 
     return Task(
         name=name,
@@ -51,5 +46,5 @@ def boundary(
             "recall": score(metrics.boundary_recall),
         },
         better={"f": "higher", "precision": "higher", "recall": "higher"},
-        picture=picture,
+        picture=probability_picture,
     )

@@ -15,6 +15,7 @@ from mtjax.tasks import coco
 from mtjax.tasks.centers import RARE, UNIT, centers_of, group, without_fragments
 from mtjax.tasks.losses_binary import bce
 from mtjax.tasks.losses_detection import center_focal
+from mtjax.tasks.maps import check_map
 from mtjax.tasks.segmentation import palette
 from mtjax.tasks.task import Task, Whole
 from mtjax.typing import Array, Float, Int, PerExample
@@ -45,8 +46,7 @@ def instances(
 
     A head of pixels gives four maps: foreground, centers, and the way to the own center. See `mtjax.tasks.centers`.
     """
-    if label not in info.fields:
-        raise ValueError(f"tasks.{name}: {info.name} has no field {label!r}; it has {', '.join(info.fields)}")
+    check_map(name, info, label, 1)
     most = info.fields["boxes"][0] if "boxes" in info.fields else MOST_TRUE
     colors = palette(MOST_FOUND + 1)
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from mtjax import metrics
 from mtjax.data.fields import SourceInfo
 from mtjax.metrics import Pair
 from mtjax.tasks import losses
+from mtjax.tasks.maps import check_map, probability_picture
 from mtjax.tasks.task import Task, Whole
 from mtjax.typing import Array, Float, PerExample
 
@@ -28,8 +28,7 @@ def saliency(
     label: str = "saliency",
 ) -> Task:
     """The map in the batch's field `label`, 1 where salient; mean absolute error, and the largest F-beta."""
-    if label not in info.fields:
-        raise ValueError(f"tasks.{name}: {info.name} has no field {label!r}; it has {', '.join(info.fields)}")
+    check_map(name, info, label, 1)
     per_example = losses.build(loss)
 
     def per_map(prediction: Logits, target: Map) -> PerExample:
@@ -40,10 +39,6 @@ def saliency(
 
     def keep(prediction: Logits, target: Map) -> tuple[Array, Array]:
         return metrics.level_counts(jax.nn.sigmoid(prediction[..., 0]), target)
-
-    def picture(prediction: np.ndarray) -> np.ndarray:
-        gray = np.round(255 / (1 + np.exp(-prediction))).astype(np.uint8)
-        return np.broadcast_to(gray, (*prediction.shape[:2], 3))
 
     return Task(
         name=name,
@@ -56,6 +51,6 @@ def saliency(
         loss=per_map,
         scores={"mae": mae},
         better={"mae": "lower"},
-        picture=picture,
+        picture=probability_picture,
         whole=Whole(keep, lambda kept: {"max_f": metrics.max_f(*kept)}, {"max_f": "higher"}),
     )

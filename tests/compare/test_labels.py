@@ -3,17 +3,15 @@ import io
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 from rich.console import Console
 from scipy import ndimage
 
-from mtjax import metrics
 from mtjax.compare.command import write
 from mtjax.compare.counterparts import Shown, canny, jpeg, spectral_residual, tv_l1
-from mtjax.compare.labels import compare_labels, paired_pairs, ratio
+from mtjax.compare.labels import compare_labels, paired_pairs
 from mtjax.compare.results import Comparison, Together
 from mtjax.compare.run import environment
 from mtjax.compare.table import print_comparison
@@ -82,13 +80,11 @@ def test_a_counterpart_of_another_kind_of_task_is_refused(trained):
         compare_labels(trained, "edges", [{"kind": "tv_l1"}], *everything())
 
 
-def test_values_of_whole_splits_are_those_of_the_metrics():
-    rng = np.random.default_rng(0)
-    for shape in ((7,), (7, 3)):
-        total, count = rng.random(shape), rng.integers(0, 2, shape)
-        expected = metrics.finish(jnp.asarray(total.sum(0)), jnp.asarray(count.sum(0), jnp.float32))
-        np.testing.assert_allclose(ratio(total.sum(0), count.sum(0)), expected, rtol=1e-5)
-    assert np.isnan(ratio(np.zeros(2), np.zeros(2)))
+def test_not_to_look_at_all_is_a_counterpart_too(trained):
+    found = compare_labels(trained, "edges", [{"kind": "constant", "values": (-1.0, 1.0)}], *everything())
+    rows = {row.name: row.values for row in found.rows}
+    assert rows["constant"]["recall"] == 1  # edges everywhere are better than nowhere
+    assert found.rows[0].chosen == {"value": 1.0}
 
 
 def test_the_interval_of_a_difference_is_about_the_same_examples():
@@ -96,7 +92,10 @@ def test_the_interval_of_a_difference_is_about_the_same_examples():
     hard = 10 * rng.random(200)
     ones = np.ones(200)
     better = paired_pairs((hard + 0.1, ones), (hard, ones))
-    assert better.low == pytest.approx(0.1) and better.high == pytest.approx(0.1)
+    assert (better.low, better.mean, better.high) == pytest.approx((0.1, 0.1, 0.1), rel=1e-4)
+    classes = rng.integers(0, 2, (200, 3)).astype(float)
+    expected = (0.5 * classes).sum(0) / classes.sum(0)
+    assert paired_pairs((0.5 * classes, classes), (0 * classes, classes)).mean == pytest.approx(expected.mean())
     apart = paired_pairs((rng.permutation(hard), ones), (hard, ones))
     assert apart.low < 0 < apart.high
 

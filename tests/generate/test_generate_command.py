@@ -8,10 +8,10 @@ import pytest
 
 from mtjax.data.fields import Source, SourceInfo
 from mtjax.generate.classifier import Classifier, train_classifier
-from mtjax.generate.command import accuracy, chosen, measures, number, pictures
 from mtjax.generate.labels import class_counts, in_turn
 from mtjax.generate.sheet import sheet, write
 from mtjax.registry import ConfigError
+from mtjax.samples import accuracy, chosen, measures, number, pictures
 
 INFO = SourceInfo(
     name="stripes",

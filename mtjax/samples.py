@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtjax import show, train
 from mtjax.data import Source, SourceInfo, collate
 from mtjax.data import build as build_source
 from mtjax.generate import sheet
@@ -40,8 +41,6 @@ def generate_command(
     Raises:
         ConfigError: no such task, or a label or guidance that it cannot use.
     """
-    from mtjax import show, train
-
     trained = train.restore(workdir)
     task = next((task for task in trained.tasks.values() if task.samples is not None), None)
     if task is None:
