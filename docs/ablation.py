@@ -22,9 +22,10 @@ milliseconds were taken beside other work: `python benchmarks/weighting.py` comp
 
 What the two say together: no method is better than `equal` on both. On digits over photographs, where the digit starves
 beside three dense tasks, seven are better by Δm; where single tasks are told apart, it is the digit that they gain in
-and boundaries that they lose in. One of the seven is `fixed` with weights of 1, which is `equal` times four: so what
-clipping makes of the scale of a gradient is as large as most of these gains. On Multi-MNIST, whose tasks are alike,
-none is better and eleven are worse. The networks are small and trained for a minute; nothing here speaks of long runs.
+and boundaries or sharpness that they lose in. One of the seven is `fixed` with weights of 1, which is `equal` times
+four: the scale of the gradient alone, before it is clipped, is worth as much as most of these gains. On Multi-MNIST,
+whose tasks are alike, none is better and eleven are worse. The networks are small and trained for a minute; nothing
+here speaks of long runs.
 """
 
 
