@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtjax import __version__, cli, config, show
+from mtjax import __version__, cli, commands, config, show
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = str(ROOT / "configs" / "quickstart.py")
@@ -66,8 +66,8 @@ def test_help_and_version(capsys):
     code, out, err = run(capsys, "--help")
     assert code == 0
     assert not err
-    assert all(name in out for name in cli.COMMANDS)
-    for name in cli.COMMANDS:
+    assert all(name in out for name in commands.COMMANDS)
+    for name in commands.COMMANDS:
         code, out, _ = run(capsys, *name.split(), "--help")
         assert code == 0
         assert out.startswith(f"usage: mtjax {name}")
@@ -78,8 +78,8 @@ def test_other_errors_are_one_line_and_code_1_with_a_traceback_only_for_debug(ca
     def broken(arguments):
         raise RuntimeError("the disk\nis full")
 
-    command = cli.Command("fails", (), (), broken)
-    monkeypatch.setitem(cli.COMMANDS, "show devices", command)
+    command = commands.Command("fails", (), (), broken)
+    monkeypatch.setitem(commands.COMMANDS, "show devices", command)
     assert run(capsys, "show", "devices") == (1, "", "mtjax: error: RuntimeError: the disk\n")
     code, _, err = run(capsys, "show", "devices", "--debug")
     assert code == 1
@@ -90,15 +90,15 @@ def test_an_interrupt_is_code_130(capsys, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.COMMANDS, "show devices", cli.Command("", (), (), interrupted))
+    monkeypatch.setitem(commands.COMMANDS, "show devices", commands.Command("", (), (), interrupted))
     assert run(capsys, "show", "devices") == (130, "", "mtjax: interrupted\n")
 
 
 def test_flags_reach_the_command(monkeypatch):
     seen = []
-    command = cli.COMMANDS["compare"]
-    fake = cli.Command(command.summary, command.needs, command.takes, lambda given: seen.append(given.flags) or 7)
-    monkeypatch.setitem(cli.COMMANDS, "compare", fake)
+    command = commands.COMMANDS["compare"]
+    fake = commands.Command(command.summary, command.needs, command.takes, lambda given: seen.append(given.flags) or 7)
+    monkeypatch.setitem(commands.COMMANDS, "compare", fake)
     assert cli.main(["compare", "--workdir", "a b", "--single-task", "--limit=8"]) == 7
     assert seen == [{"workdir": "a b", "single_task": True, "limit": 8, "debug": False}]
 
@@ -224,7 +224,7 @@ def config_docstring(file: Path) -> str:
 def test_the_terminal_stays_quiet_and_the_config_light():
     """In a process of its own: nothing on standard error, and no heavy import before a command needs it."""
     code = (
-        "import sys\nfrom mtjax import cli\n"
+        "import sys\nfrom mtjax import cli, commands\n"
         "heavy = {'jax', 'flax', 'optax', 'orbax', 'matplotlib', 'tensorflow', 'tensorflow_datasets', 'grain'}\n"
         "print(sorted(heavy & set(sys.modules)))\nsys.exit(cli.main(['show', 'devices']))"
     )

@@ -27,6 +27,7 @@ LAYERS = (
     ("show", "solve"),
     ("photograph", "facts", "tiles", "export"),
     ("relate", "predict", "bitstream", "samples"),
+    ("commands",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
