@@ -8,20 +8,34 @@ import jax.numpy as jnp
 
 from mtjax.data.augment import augment
 from mtjax.data.fields import FIELDS, Source, SourceInfo, collate
+from mtjax.data.sources.camvid import camvid
+from mtjax.data.sources.cityscapes import cityscapes
+from mtjax.data.sources.clips import clips
+from mtjax.data.sources.coco import coco
 from mtjax.data.sources.digit_scenes import digit_scenes
 from mtjax.data.sources.folder import folder
 from mtjax.data.sources.mixture import mixture
 from mtjax.data.sources.multi_mnist import multi_mnist
+from mtjax.data.sources.nyuv2 import nyuv2
+from mtjax.data.sources.pairs import pairs
 from mtjax.data.sources.tfds import tfds
+from mtjax.data.sources.voc import voc
 from mtjax.registry import ConfigError, accepted, lookup, nearest
 
 SPLITS = ("train", "validation", "test")
 SOURCES: dict[str, Callable[..., Source]] = {
+    "camvid": camvid,
+    "cityscapes": cityscapes,
+    "clips": clips,
+    "coco": coco,
     "digit_scenes": digit_scenes,
     "folder": folder,
     "mixture": mixture,
     "multi_mnist": multi_mnist,
+    "nyuv2": nyuv2,
+    "pairs": pairs,
     "tfds": tfds,
+    "voc": voc,
 }
 # Keys of config.data that are not the source's own: they say what is done with its examples.
 PIPELINE_KEYS = ("source", "batch_size", "eval_batch_size", "augment")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtjax.data.fields import DIRECTIONS, DISPLACEMENTS, PICTURES
+from mtjax.physics.frames import join_frames, split_frames
 from mtjax.registry import ConfigError, nearest
 from mtjax.typing import Array, Batch, Bool, Float, Int, Keys
 
@@ -34,7 +35,16 @@ def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
 
     Raises ConfigError for an unknown key or a value out of range.
     """
-    spec = _checked(spec)
+    clips = {name: batch[name].shape[1] for name in PICTURES if name in batch and batch[name].ndim == 5}
+    if not clips:
+        return _augmented(keys, batch, _checked(spec), train)
+    joined = {name: join_frames(jnp.asarray(batch[name])) for name in clips}  # a clip moves as one picture
+    moved = _augmented(keys, {**batch, **joined}, _checked(spec), train)
+    return {**moved, **{name: split_frames(moved[name], count) for name, count in clips.items()}}
+
+
+def _augmented(keys: Keys, batch: Batch, spec: dict[str, Any], train: bool) -> Batch:
+    """What `augment` does, for pictures `[B, H, W, C]`, with a whole spec."""
     if spec["normalize"]:
         batch = {**batch, **_stretch({name: batch[name] for name in PICTURES if name in batch})}
     moves = {name: value for name, value in spec.items() if name != "normalize"}

@@ -14,21 +14,27 @@ FIELDS: dict[str, tuple[type, str]] = {
     "label": (np.int32, "[] class of the picture, or of its main object"),
     "boxes": (np.float32, "[N, 4] ymin, xmin, ymax, xmax as fractions of the picture; zeros where there is no object"),
     "box_labels": (np.int32, "[N] class of each box, -1 where there is none"),
-    "segments": (np.int32, "[H, W] semantic class of each pixel, 0 = background"),
+    "segments": (
+        np.int32,
+        "[H, W] semantic class of each pixel, 255 where unknown; 0 is the background if there is one",
+    ),
     "instances": (np.int32, "[H, W] object of each pixel, 0 = background, k = the k-th box"),
     "boundary": (np.float32, "[H, W] 1 where a pixel's neighbor belongs to another object, else 0"),
-    "depth": (np.float32, "[H, W] distance from the viewer, larger is farther"),
+    "depth": (np.float32, "[H, W] distance from the viewer, larger is farther; 0 or not finite where unknown"),
     "present": (np.float32, "[K] 1 for each class that is in the picture, else 0"),
     "parity": (np.int32, "[] whether the picture's main digit is even, 0, or odd, 1"),
     "saliency": (np.float32, "[H, W] 1 on the picture's main object, else 0"),
     "normals": (np.float32, "[H, W, 3] unit vectors (x right, y down, z toward the viewer); zeros where unknown"),
     "previous": (np.uint8, "[H, W, C] the frame before the image"),
     "flow": (np.float32, "[H, W, 2] (down, right) in pixels, from each pixel of `previous` to its place in `image`"),
+    "clip": (np.uint8, "[T, H, W, C] frames of one scene; the first is the image"),
+    "observed": (np.uint8, "[h, w, C] what a camera, or a given program, made of the image"),
     "reference": (np.uint8, "[H, W, C] a picture with the image's colors and textures, whose content lies elsewhere"),
 }
-# How augmentation moves a field [B, H, W, ...]: pictures bilinearly; vectors turn and mirror with the picture, and
-# displacements grow with it; all others are labels, of which the nearest is taken.
-PICTURES = ("image", "previous", "reference")
+# How augmentation moves a field [B, H, W, ...]: pictures bilinearly, clips [B, T, H, W, C] frame by frame as the image;
+# vectors turn and mirror with the picture, and displacements grow with it; all others are labels, of which the nearest
+# is taken.
+PICTURES = ("image", "previous", "reference", "clip")
 DISPLACEMENTS = ("flow",)
 DIRECTIONS = ("normals",)
 

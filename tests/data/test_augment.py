@@ -179,6 +179,14 @@ def moved_by(*spec):
     return jax.device_get(augmented(keys(), moving(), dict(spec)))
 
 
+def test_a_clip_moves_as_its_image():
+    clip = jnp.stack([moving()["image"], moving()["previous"]], 1)
+    spec = {"flip": True, "crop": 5, "normalize": True}
+    moved = jax.jit(lambda: data.augment(keys(), {**moving(), "clip": clip}, spec))()
+    np.testing.assert_allclose(moved["clip"][:, 0], moved["image"], atol=1e-6)
+    np.testing.assert_allclose(moved["clip"][:, 1], moved["previous"], atol=1e-6)
+
+
 STEEP = {**ALL, "rotation": 40.0, "scale": (0.6, 1.5)}
 MOVES = [tuple(spec.items()) for spec in ({"flip": True, "crop": 5}, STEEP)]
 

@@ -247,7 +247,7 @@ def test_a_config_completes_the_parts():
     ("parts", "arguments", "message"),
     [
         ({"scenes": {**SCENES, "siz": 3}}, (), "unknown parameter of 'digit_scenes' 'siz' in data.parts.scenes; "),
-        ({"scenes": {"size": 3}}, (), "data.parts.scenes.source is missing; there is digit_scenes, "),
+        ({"scenes": {"size": 3}}, (), "data.parts.scenes.source is missing; there is camvid, "),
         ({"scenes": {"source": "folders"}}, (), "unknown data.parts.scenes.source 'folders'; did you mean 'folder'?"),
         ({"photos": {"source": "folder"}}, (), "data.parts.photos.path is missing; --config.data.parts.photos.path="),
         ({"scenes": {**SCENES, "size": "big"}}, (), "data.parts.scenes.size must be an integer, got 'big'"),

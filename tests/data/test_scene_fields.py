@@ -2,12 +2,13 @@
 
 import concurrent.futures
 
+import jax
 import numpy as np
 import pytest
 import skimage.color
 from scipy import ndimage
 
-from mtjax import data
+from mtjax import data, solvers
 from mtjax.data import pipeline, preview
 from mtjax.data.colors import depth_colors, flow_colors, normal_colors
 from mtjax.data.sources.scene_fields import EXTRAS
@@ -62,7 +63,22 @@ def test_the_flow_takes_the_previous_frame_to_the_image(told):
             assert np.abs(example["previous"][..., channel] - expected).max() <= 0.5 + 1e-3
         lengths.append(np.linalg.norm(flow, axis=-1).max())
         assert max(np.abs(np.diff(flow, axis=axis)).max() for axis in (0, 1)) < 0.9  # nothing folds over
-    assert 0.4 < min(lengths) < max(lengths) <= 1.5 + 1e-5  # 3 pixels at size 64
+    assert 0.8 < min(lengths) < max(lengths) <= 3 + 1e-5  # 6 pixels at size 64
+
+
+def test_a_clip_begins_with_the_image_and_its_frames_are_moved_as_registering_them_says(told):
+    examples = [told("train")[i] for i in range(8)]
+    clips = np.stack([example["clip"] for example in examples]).astype(np.float32) / 255
+    found = np.asarray(jax.jit(lambda clips: solvers.register(clips[:, :1], clips).offset)(clips))
+    still, steps = [], []
+    for example, frames, offsets in zip(examples, clips, found, strict=True):
+        np.testing.assert_array_equal(example["clip"][0], example["image"])
+        for frame, offset in zip(frames[1:], offsets[1:], strict=True):
+            back = ndimage.shift(frame, (*-offset, 0), order=3, mode="mirror")[6:-6, 6:-6]
+            still.append(np.abs(frame[6:-6, 6:-6] - frames[0, 6:-6, 6:-6]).mean())
+            steps.append(np.abs(back - frames[0, 6:-6, 6:-6]).mean())
+        assert np.linalg.norm(offsets, axis=-1).max() < 4 * 32 * (1 / 48 + 3 / 128)
+    assert np.mean(steps) < 0.4 * np.mean(still)  # what is left is what interpolation rounds off
 
 
 @pytest.mark.parametrize("size", [30, 32])
@@ -104,7 +120,7 @@ def test_an_unknown_field_is_named_with_the_nearest(tmp_path):
 def test_a_sheet_has_a_row_for_every_map(told):
     batch = pipeline.batch_at(told("train"), 2, 0, 0)
     whole = preview.sheet(batch, told("train").info)
-    for name in ("saliency", "normals", "previous", "flow", "reference"):
+    for name in ("saliency", "normals", "previous", "flow", "clip", "reference"):
         without = {key: value for key, value in batch.items() if key != name}
         assert preview.sheet(without, told("train").info).shape[0] == whole.shape[0] - preview.CELL - preview.GAP
 

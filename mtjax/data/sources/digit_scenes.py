@@ -31,7 +31,7 @@ def digit_scenes(
     `data_dir` (default `$MTJAX_DATA`, or `~/.cache/mtjax`): about 5 ms per scene of 64×64.
 
     `extras` names fields that are made from these when an example is first read, some milliseconds in all: `present`,
-    `parity`, `saliency`, `normals`, `previous` with `flow`, `reference`; `FIELDS` says what they mean.
+    `parity`, `saliency`, `normals`, `previous` with `flow`, `clip`, `reference`; `FIELDS` says what they mean.
 
     Raises ValueError for an unknown split or field, and for sizes and counts out of range.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from mtjax.data.fields import Example, Source, SourceInfo
 from mtjax.data.sources.pictures import SUFFIXES, is_wide, read_picture
 from mtjax.data.sources.reader import OnError, Reader
-from mtjax.registry import one_line
+from mtjax.registry import one_line, printable
 
 log = logging.getLogger(__name__)
 # Multiples of this, modulo 1, are spread evenly over the unit square (the additive recurrence R2 of Roberts, 2018).
@@ -38,7 +38,8 @@ def folder(
 
     Args:
         split: "train", "validation" or "test". Which files these are depends on nothing but the files' names.
-        path: the directory; those inside it are searched too. Names that begin with a dot are passed over.
+        path: the directory; those inside it are searched too. Names that begin with a dot are passed over. A link to a
+            file outside it counts as unreadable: a directory from elsewhere must not reach for other files of yours.
         size: height and width of the crops.
         channels: 3, or 1 for gray.
         crops: how many examples an epoch takes from each picture; crops of evaluation are spread evenly, the first in
@@ -56,10 +57,10 @@ def folder(
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
         raise ValueError(f"data.path: {str(root)!r} is {'not a directory' if root.exists() else 'missing'}")
-    files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and _visible(f.relative_to(root)))
+    files = sorted(file for file in root.rglob("*") if _is_picture(file, root))
     if not files:
         raise ValueError(f"data.path: no picture ({', '.join(SUFFIXES)}) in {str(root)!r} or below")
-    files, wide = _scan(files, on_error)
+    files, wide = _scan(files, root, on_error)
     chosen = _shares(files, root, validation, test)[split]
     if not chosen:
         raise ValueError(f"data.path: {len(files)} readable pictures in {str(root)!r} leave none for {split}")
@@ -136,22 +137,26 @@ def _check(
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
 
 
-def _visible(path: pathlib.Path) -> bool:
-    return not any(part.startswith(".") for part in path.parts)
+def _is_picture(file: pathlib.Path, root: pathlib.Path) -> bool:
+    """Whether a file's name is that of a picture, and neither it nor a folder on the way to it is hidden."""
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden and not file.is_dir()
 
 
-def _scan(files: list[pathlib.Path], on_error: str) -> tuple[list[pathlib.Path], bool]:
+def _scan(files: list[pathlib.Path], root: pathlib.Path, on_error: str) -> tuple[list[pathlib.Path], bool]:
     """The files whose headers can be read, and whether any has more than 8 bits per channel."""
-    readable, wide = [], False
+    readable, wide, home = [], False, root.resolve()
     for index, file in enumerate(files):
         try:
+            if file.is_symlink() and not file.resolve().is_relative_to(home):
+                raise ValueError("it is a link out of the directory")
             wide |= is_wide(file)
             readable.append(file)
         except Exception as error:
-            reason = one_line(error)
+            name, reason = printable(str(file)), one_line(error)
             if on_error == "raise":
-                raise ValueError(f"folder: cannot read file {index}, {file}: {reason}") from error
-            log.warning("folder: skipped file %d, %s: %s", index, file, reason)
+                raise ValueError(f"folder: cannot read file {index}, {name}: {reason}") from error
+            log.warning("folder: skipped file %d, %s: %s", index, name, reason)
     if len(readable) < len(files):
         log.warning("folder: skipped %d of %d files", len(files) - len(readable), len(files))
     return readable, wide

@@ -1,26 +1,31 @@
-"""Decodes picture files (PNG, JPEG, TIFF; gray or color; 1 to 16 bits, or floats) into arrays of one form."""
+"""Decodes picture files (PNG, JPEG, TIFF, BMP; gray or color; 1 to 16 bits, or floats) into arrays of one form.
+
+Files are not trusted: one that is damaged, or made to do harm, is a ValueError or an OSError of one line.
+"""
 
 import pathlib
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from mtjax.data.sources import tiff
 from mtjax.data.sources.png16 import is_png16, read_png16
+from mtjax.data.sources.untrusted import FORMATS, decoding, refuse_bomb
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # how bright red, green and blue look (ITU-R BT.601)
-ORIENTATION = 274  # the tag, in EXIF and in TIFF, that tells how to turn a picture upright
 WHITE = (255, 255, 255)
 
 
 def is_wide(path: pathlib.Path) -> bool:
     """Whether a file holds more than 8 bits per channel, by its header. Raises what `read_picture` would."""
-    if is_png16(path):
-        return True
-    if path.suffix.lower() in (".tif", ".tiff"):
-        return _is_wide_tiff(path)
-    with Image.open(path):
-        return False
+    with decoding(path):
+        if is_png16(path):
+            return True
+        if path.suffix.lower() in (".tif", ".tiff"):
+            return tiff.is_wide(path)
+        with Image.open(path, formats=FORMATS):
+            return False
 
 
 def read_picture(path: pathlib.Path, channels: int, longest: int, shortest: int) -> np.ndarray:
@@ -30,20 +35,26 @@ def read_picture(path: pathlib.Path, channels: int, longest: int, shortest: int)
     `channels` = 3, color is weighted by brightness for `channels` = 1. A picture whose longer side exceeds `longest`
     is reduced (antialiased) to it, though never below `shortest` on its shorter side.
 
-    Raises OSError, ValueError or SyntaxError, as the decoders do, for what cannot be decoded.
+    Raises ValueError or OSError for what cannot be decoded, and for more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
     """
-    if is_wide(path):
-        picture = read_png16(path).astype(np.float32) / 65535 if is_png16(path) else _read_wide_tiff(path)
-        return _reduce_wide(_with_channels(_over_white(picture), channels), longest, shortest)
-    with Image.open(path) as picture:
-        target = _target(picture.size, longest, shortest)
-        picture.draft(None, target)  # lets the JPEG decoder reduce; no effect on other formats
+    with decoding(path):
+        if is_wide(path):
+            picture = read_png16(path).astype(np.float32) / 65535 if is_png16(path) else tiff.read_wide(path)
+            return _reduce_wide(_with_channels(_over_white(picture), channels), longest, shortest)
+        return _with_channels(_read_narrow(path, longest, shortest), channels)
+
+
+def _read_narrow(path: pathlib.Path, longest: int, shortest: int) -> np.ndarray:
+    """A picture of at most 8 bits per channel, as uint8 [H, W, 1 or 3]."""
+    tiff.silence()
+    with Image.open(path, formats=FORMATS) as picture:
+        refuse_bomb(*picture.size)
+        picture.draft(None, _target(picture.size, longest, shortest))  # JPEG can be decoded smaller; others cannot
         upright = _plain(ImageOps.exif_transpose(picture))
     target = _target(upright.size, longest, shortest)
     if target != upright.size:
         upright = upright.resize(target, Image.Resampling.LANCZOS)
-    pixels = np.asarray(upright if upright.mode == "L" else upright.convert("RGB"))
-    return _with_channels(np.atleast_3d(pixels), channels)
+    return np.atleast_3d(np.asarray(upright if upright.mode == "L" else upright.convert("RGB")))
 
 
 def _plain(picture: Image.Image) -> Image.Image:
@@ -93,50 +104,3 @@ def _with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     gray = picture.astype(np.float32) @ LUMA
     gray = np.round(gray).astype(np.uint8) if picture.dtype == np.uint8 else gray
     return gray[..., None]
-
-
-def _is_wide_tiff(path: pathlib.Path) -> bool:
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        return file.pages.first.bitspersample > 8
-
-
-def _read_wide_tiff(path: pathlib.Path) -> np.ndarray:
-    """The first page of a TIFF of 16 or 32 bits, or of floats in [0, 1], as float32 [H, W, S]."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        samples = page.asarray()
-        axes, bits, photometric = (
-            page.axes,
-            page.bitspersample,
-            getattr(page.photometric, "name", str(page.photometric)),
-        )
-        orientation = page.tags.valueof(ORIENTATION, 1)
-    if photometric not in ("MINISBLACK", "MINISWHITE", "RGB"):
-        raise ValueError(f"TIFF files of {bits} bits with {photometric} colors are not supported")
-    if axes.startswith("S"):
-        samples, axes = np.moveaxis(samples, 0, -1), axes[1:] + "S"
-    if axes not in ("YX", "YXS"):
-        raise ValueError(f"a TIFF page with axes {axes} is not a picture")
-    if samples.dtype.kind == "u":
-        picture = samples.astype(np.float32) / (2**bits - 1)
-    elif samples.dtype.kind == "f" and np.isfinite(samples).all() and samples.min() >= 0 and samples.max() <= 1:
-        picture = samples.astype(np.float32)
-    else:
-        raise ValueError(f"TIFF samples of type {samples.dtype} must be unsigned, or floats in [0, 1]")
-    picture = np.atleast_3d(1 - picture if photometric == "MINISWHITE" else picture)
-    return _upright(picture[..., :4] if photometric == "RGB" else picture[..., :2], int(orientation))
-
-
-def _upright(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns a picture as its orientation tag 1 ... 8 says (TIFF 6.0, section 8)."""
-    if orientation >= 5:
-        picture = np.swapaxes(picture, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        picture = picture[::-1]
-    if orientation in (2, 3, 6, 7):
-        picture = picture[:, ::-1]
-    return picture

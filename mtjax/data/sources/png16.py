@@ -3,8 +3,11 @@
 import pathlib
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
+
+from mtjax.data.sources.untrusted import refuse_bomb
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # color type -> samples per pixel
@@ -22,30 +25,38 @@ def read_png16(path: pathlib.Path) -> np.ndarray:
 
     Format: ISO/IEC 15948. Raises ValueError where the file is damaged, and for interlaced files.
     """
-    header, data = b"", b""
-    for kind, body in _chunks(path.read_bytes()):
-        if kind == b"IHDR":
-            header = body
-        elif kind == b"IDAT":
-            data += body
-    if len(header) != 13:
+    chunks = _chunks(path.read_bytes())
+    kind, header = next(chunks)
+    if kind != b"IHDR" or len(header) != 13:
         raise ValueError("the PNG header is missing")
-    width, height, _, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    width, height, bits, color, method, filtering, interlaced = struct.unpack(">IIBBBBB", header)
     if interlaced:
         raise ValueError("interlaced 16-bit PNG files are not supported")
+    if not (width and height and bits == 16 and color in CHANNELS and method == filtering == 0):
+        raise ValueError("the PNG header is damaged")
+    refuse_bomb(width, height)
     pixel = 2 * CHANNELS[color]
-    try:
-        raw = np.frombuffer(zlib.decompress(data), np.uint8)
-    except zlib.error as error:
-        raise ValueError(f"the PNG data is damaged: {error}") from error
-    if raw.size != height * (1 + width * pixel):
-        raise ValueError("the PNG data has the wrong length")
-    lines = raw.reshape(height, 1 + width * pixel)
+    raw = _inflated(b"".join(body for kind, body in chunks if kind == b"IDAT"), height * (1 + width * pixel))
+    lines = np.frombuffer(raw, np.uint8).reshape(height, 1 + width * pixel)
+    if lines[:, 0].max() > 4:
+        raise ValueError(f"the PNG data is damaged: there is no filter {lines[:, 0].max()}")
     samples = _unfilter(lines[:, 0], lines[:, 1:].reshape(height, width, pixel))
     return samples.reshape(height, width, CHANNELS[color], 2).view(">u2")[..., 0].astype(np.uint16)
 
 
-def _chunks(data: bytes):
+def _inflated(data: bytes, size: int) -> bytes:
+    """`size` bytes from zlib's format; never more memory than that, whatever the data would grow to."""
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(data, size + 1)
+    except zlib.error as error:
+        raise ValueError(f"the PNG data is damaged: {error}") from error
+    if len(raw) != size or not inflater.eof:
+        raise ValueError("the PNG data has the wrong length")
+    return raw
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The (type, content) of each chunk, with its checksum verified."""
     if not data.startswith(SIGNATURE):
         raise ValueError("not a PNG file")
@@ -72,7 +83,7 @@ def _unfilter(kinds: np.ndarray, filtered: np.ndarray) -> np.ndarray:
     A byte needs its left, upper and upper left neighbors, so all pixels of one antidiagonal are done at once.
     """
     height, width, size = filtered.shape
-    done = np.zeros((height + 1, width + 1, size), np.int32)  # with a border of zeros above and on the left
+    done = np.zeros((height + 1, width + 1, size), np.int16)  # with a border of zeros above and on the left
     for diagonal in range(height + width - 1):
         rows = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
         columns = diagonal - rows

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import shutil
@@ -9,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from PIL import EpsImagePlugin
 
 from mtjax.registry import one_line
 
@@ -43,6 +46,34 @@ def open_split(make: Callable[[], Any], split: str, repair: bool = False) -> Seq
         return _read(builder, split)
 
 
+def refuse_harm(place: pathlib.Path) -> None:
+    """Raises ValueError if the description of a data set that lies below `place` reaches out of it.
+
+    TFDS imports the modules of the features that features.json names, and reads the files that dataset_info.json
+    names, wherever they are.
+    """
+    for file in place.rglob("*.json") if place.is_dir() else ():
+        if file.name in ("features.json", "dataset_info.json"):
+            for key, value in _texts(json.loads(file.read_text(encoding="utf-8"))):
+                module = value.rpartition(".")[0]
+                known = value.startswith("tensorflow_datasets.") or module in sys.modules
+                if key in ("pythonClassName", "python_class_name", "type") and module and not known:
+                    raise ValueError(f"{file} would import {module!r}")
+                if key in ("filepathTemplate", "filepath_template") and (
+                    value == ".." or pathlib.PurePath(value).name != value
+                ):
+                    raise ValueError(f"{file} names files outside its folder: {value!r}")
+
+
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
+    """Every key of nested JSON that has a text, and that text."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(item, str):
+            yield str(key), item
+        elif isinstance(item, dict | list):
+            yield from _texts(item)
+
+
 def _is_prepared(builder: Any) -> bool:
     return pathlib.Path(builder.data_path).joinpath("dataset_info.json").is_file()
 
@@ -60,6 +91,7 @@ def _read(builder: Any, split: str) -> Sequence[Any]:
     """Opens a split and reads its last example, which a truncated file does not have."""
     if not _is_prepared(builder):
         raise FileNotFoundError("dataset_info.json is missing")
+    EpsImagePlugin.gs_binary = False  # TFDS lets Pillow decode whatever there is, for which it may start Ghostscript
     source = builder.as_data_source(split=split)
     if len(source):
         source[len(source) - 1]

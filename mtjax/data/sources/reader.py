@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from mtjax.data.fields import Example
-from mtjax.registry import one_line
+from mtjax.registry import one_line, printable
 
 log = logging.getLogger(__name__)
 OnError = Literal["raise", "skip"]
@@ -46,7 +46,7 @@ class Reader:
         try:
             example = self.load(index)
         except Exception as error:  # decoders raise all sorts of things
-            place = self._where(index)
+            place = printable(self._where(index))
             message = f"{self._title}: cannot read example {index}{f', {place}' if place else ''}: {one_line(error)}"
             if self._on_error == "raise":
                 raise ValueError(message) from error

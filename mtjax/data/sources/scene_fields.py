@@ -11,9 +11,12 @@ from mtjax.data.fields import Example
 from mtjax.registry import ConfigError, nearest
 
 DIGITS = tuple(str(d) for d in range(10))
-BEVEL = 0.05  # width of the slope along a digit's edge, as a share of the picture's size; at least 1.5 pixels
+BEVEL = 0.1  # width of the slope along a digit's edge, as a share of the picture's size
 SMOOTHING = 0.012  # standard deviation of what rounds a relief, likewise
-MOTION = 3 / 64  # the largest shift between two frames, likewise
+MOTION = 6 / 64  # the largest shift between two frames, likewise
+FRAMES = 5  # of a clip
+DRIFT = 1 / 48  # its camera's largest steady shift from frame to frame, likewise
+SHAKE = 1 / 128  # standard deviation of the jitter that is added, likewise
 CELLS = 4  # to a side: of the grid that a flow bends with, and of the blocks of a reference
 
 Draw = np.random.Generator
@@ -71,7 +74,7 @@ def _normals(example: Example, rng: Draw) -> np.ndarray:
     rise = np.zeros(instances.shape)
     for k in range(1, instances.max() + 1):
         rise += np.asarray(ndimage.distance_transform_edt(instances == k))
-    height = ndimage.gaussian_filter(np.minimum(rise, max(BEVEL * size, 1.5)), SMOOTHING * size)
+    height = ndimage.gaussian_filter(np.minimum(rise, BEVEL * size), SMOOTHING * size)
     down, right = np.gradient(height)
     slopes = np.where(instances[..., None] > 0, np.stack([-right, -down], -1), 0)
     normals = np.concatenate([slopes, np.ones((size, size, 1))], -1)
@@ -97,6 +100,18 @@ def _previous(example: Example, rng: Draw) -> np.ndarray:
     return np.round(np.stack(channels, -1)).astype(np.uint8)
 
 
+def _clip(example: Example, rng: Draw) -> np.ndarray:
+    """The image, then what a camera that drifts and shakes saw before it, latest first; mirrored beyond its border."""
+    image = example["image"]
+    size = len(image)
+    heading, pace = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1) * DRIFT * size
+    steady = np.arange(FRAMES)[:, None] * pace * np.array([np.sin(heading), np.cos(heading)])
+    offsets = steady + rng.normal(0, SHAKE * size, (FRAMES, 2))
+    offsets[0] = 0
+    moved = [ndimage.shift(image.astype(np.float32), (*offset, 0), order=3, mode="mirror") for offset in offsets]
+    return np.clip(np.round(np.stack(moved)), 0, 255).astype(np.uint8)
+
+
 def _reference(example: Example, rng: Draw) -> np.ndarray:
     """The image's blocks in random order, each mirrored left to right."""
     image = example["image"]
@@ -117,5 +132,6 @@ EXTRAS: dict[str, Extra] = {
     "normals": Extra(_normals, lambda size: (size, size, 3)),
     "previous": Extra(_previous, lambda size: (size, size, 3), chance="motion"),
     "flow": Extra(_flow, lambda size: (size, size, 2), chance="motion"),
+    "clip": Extra(_clip, lambda size: (FRAMES, size, size, 3), chance="clip"),
     "reference": Extra(_reference, lambda size: (size, size, 3), chance="reference"),
 }

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from mtjax.data.fields import Example, Source, SourceInfo
-from mtjax.data.sources.prepared import open_split, quiet
+from mtjax.data.sources.prepared import open_split, quiet, refuse_harm
 from mtjax.data.sources.reader import OnError, Reader
-from mtjax.registry import ConfigError, lookup, nearest, one_line
+from mtjax.registry import ConfigError, imported, nearest, one_line
 
 PLANES = ("segments", "instances", "boundary", "depth")  # fields with a value for each pixel
 BOXES = ("boxes", "box_labels")
@@ -110,12 +110,20 @@ class _Tfds(Source):
 def _builder(name: str, data_dir: str | None) -> Any:
     """The TFDS builder of that name."""
     import tensorflow_datasets
+    from tensorflow_datasets.core import constants
 
     where: dict[str, Any] = {} if data_dir is None else {"data_dir": str(pathlib.Path(data_dir).expanduser())}
     try:
         with quiet():
             if ":" in name and "." in name.partition(":")[0]:
-                return lookup({}, name, "data.name")(**where)
+                found = imported(name, "data.name")
+                if not (isinstance(found, type) and issubclass(found, tensorflow_datasets.core.DatasetBuilder)):
+                    raise ConfigError(f"{name} is no DatasetBuilder")
+                return found(**where)
+            folder = name.partition("/")[0].partition(":")[0]
+            if not folder.isidentifier():
+                raise ConfigError("expected NAME/CONFIG:VERSION")
+            refuse_harm(pathlib.Path(where.get("data_dir", constants.DATA_DIR)) / folder)
             return tensorflow_datasets.builder(name, **where)
     except Exception as error:  # TFDS's DatasetNotFoundError, an import of TensorFlow, a config that is missing
         raise ConfigError(f"data.name={name!r}: cannot open the data set: {one_line(error)[:300]}") from error
