@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtjax.registry import ConfigError
+from mtjax.registry import ConfigError, one_line, shown
+from mtjax.schema import Completion, mapping
 
 FILE = "config.json"
 PACKAGES = ("mtjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 # What may change between two calls of one run: it has no part in the parameters that come out.
-MUTABLE = ("compare.", "train.log_every", "train.checkpoint_every", "train.skip_limit")
+MUTABLE = ("compare.", "train.log_every", "train.checkpoint_every", "train.skip_limit", "train.watchdog", "train.mesh.")
 
 
 def locked(tree: Mapping[str, Any]) -> Any:
@@ -39,6 +40,8 @@ def save(config: Mapping[str, Any], overrides: Mapping[str, Any], workdir: str |
     file = workdir / FILE
     if file.exists():
         refuse_other(resolved, as_json(load(workdir)), workdir)
+    if jax.process_index():  # of several processes, all must agree, and the first one writes
+        return file
     workdir.mkdir(parents=True, exist_ok=True)
     record = {
         "config": resolved,
@@ -55,19 +58,23 @@ def save(config: Mapping[str, Any], overrides: Mapping[str, Any], workdir: str |
 
 
 def load(workdir: str | Path) -> Any:
-    """The config that `save` wrote, a locked ConfigDict.
+    """The config that `save` wrote, a locked ConfigDict; keys that came into being since have their defaults.
+
+    It is checked like one that was just written: a workdir may come from elsewhere.
 
     Raises:
-        ConfigError: there is none, or it cannot be read.
+        ConfigError: there is none, or it cannot be read or used.
     """
     file = Path(workdir) / FILE
     if not file.is_file():
         raise ConfigError(f"{str(workdir)!r} is not the workdir of a run: it has no {FILE}")
     try:
-        config = json.loads(file.read_text())["config"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file} is damaged: {type(error).__name__}: {error}") from error
-    return locked(from_json(config))
+        config = from_json(json.loads(file.read_text(encoding="utf-8"))["config"])
+        return locked(Completion().config(mapping(config, "config")))
+    except ConfigError as error:
+        raise ConfigError(f"{file} is damaged, or of another version of mtjax: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{file} is damaged: {type(error).__name__}: {one_line(error)}") from error
 
 
 def refuse_other(new: Mapping[str, Any], old: Mapping[str, Any], workdir: Path) -> None:
@@ -102,7 +109,7 @@ def as_json(value: Any) -> Any:
         return [as_json(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ConfigError(f"a config holds numbers, strings, None, and dicts, lists or tuples of them, not {value!r}")
+    raise ConfigError(f"a config holds numbers, strings, None, and dicts, lists or tuples of them, not {shown(value)}")
 
 
 def from_json(value: Any) -> Any:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
 
 from mtjax.data import build as build_source
 from mtjax.data.pipeline import batch_at
 from mtjax.train.build import build
 from mtjax.train.evaluation import initial_state
-from mtjax.train.parallel import AXIS, compile_step, mesh
+from mtjax.train.parallel import compile_step, layout
 from mtjax.train.run import write_json
 from mtjax.train.step import make_train_step
 
@@ -50,8 +49,8 @@ def time_step(step: Any, state: Any, batch: Any) -> tuple[float, int]:
     """Seconds of the median call, and the bytes planned for temporaries; steps follow each other, as in training."""
     compiled = compile_step(step)
     state, batch = compiled.place_state(state), compiled.place_batch(batch)
-    everywhere, split = NamedSharding(mesh(), PartitionSpec()), NamedSharding(mesh(), PartitionSpec(AXIS))
-    placed = {"in_shardings": (everywhere, split), "out_shardings": everywhere}
+    devices = layout()
+    placed = {"in_shardings": (devices.everywhere, devices.split), "out_shardings": devices.everywhere}
     # Just as training compiles it: where compiled programs are kept, this one is there already.
     program = jax.jit(step, **placed, donate_argnums=(0,)).lower(state, batch).compile()
     taken = []

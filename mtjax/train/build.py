@@ -41,6 +41,7 @@ def fused_channels(config: Any, info: SourceInfo, read: set[str]) -> dict[str, i
     channels = {}
     for name in sorted(read):
         node = config.observations[name]
+        check_clip(name, node, info)
         for key in ("fused", "given"):
             for field in node.get(key, ()):
                 if field not in info.fields:
@@ -53,6 +54,23 @@ def fused_channels(config: Any, info: SourceInfo, read: set[str]) -> dict[str, i
                 if key == "fused":
                     channels[field] = (*shape, 1)[2] + 1
     return channels
+
+
+def check_clip(name: str, node: Any, info: SourceInfo) -> None:
+    """Raises a ConfigError where an observation is of a clip that the data has not, or of more or fewer frames."""
+    field, operator = node.get("clip"), node["operator"]
+    if not field:
+        return
+    if field not in info.fields:
+        raise ConfigError(
+            f"observations.{name}.clip: {info.name} has no field {field!r}; {nearest(field, info.fields)}"
+        )
+    shape = info.fields[field]
+    if len(shape) != 4:
+        raise ConfigError(f"observations.{name}.clip: {field!r} of shape {shape} is no clip [T, H, W, C]")
+    if operator["kind"] != "burst" or operator["frames"] != shape[0]:
+        wanted = f'operator=dict(kind="burst", frames={shape[0]})'
+        raise ConfigError(f"observations.{name}: a clip of {shape[0]} frames, {field!r}, needs {wanted}")
 
 
 def build_model(config: Any, tasks: Mapping[str, Task], fused: Mapping[str, int] = {}) -> MultiTask:

@@ -3,6 +3,8 @@
 Each function must be called by every process, in the same order.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -21,6 +23,18 @@ def barrier(name: str) -> None:
 
         with jax.transfer_guard("allow"):
             multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def main_first(name: str) -> Iterator[None]:
+    """Inside, the main process is alone; the others go in when it has come out, by an exception too."""
+    if not is_main():
+        barrier(name)
+    try:
+        yield
+    finally:
+        if is_main():
+            barrier(name)
 
 
 def from_main(value: Any) -> Any:

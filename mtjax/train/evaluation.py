@@ -1,7 +1,6 @@
 """Evaluation: every example of a split counted once, and trained networks read back from their folder."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from mtjax.tasks import Task
 from mtjax.train import state as states
 from mtjax.train.build import build
 from mtjax.train.checkpoint import Checkpoints
-from mtjax.train.parallel import place_batch
+from mtjax.train.parallel import Layout, compile_whole, layout, place_batch
 from mtjax.train.step import Experiment, make_eval_step, observe_for_evaluation
 from mtjax.typing import Array, Batch, Params, Scalar
 
@@ -31,13 +30,23 @@ def evaluate_split(
     params: Params,
     source: Source,
     batch_size: int,
+    before_batch: Callable[[], None] = lambda: None,
+    devices: Layout | None = None,
 ) -> dict[str, float]:
-    """Every metric of every task over a whole split, as "TASK/METRIC"; the last batch is padded and masked."""
+    """Every metric of every task over a whole split, as "TASK/METRIC"; the last batch is padded and masked.
+
+    Each process reads its share; the step gives what is whole on all of them. `before_batch` may end it by an exception
+    of its own.
+    """
     totals, kept = None, []
-    for batch in eval_batches(source, batch_size):
-        sums, keep = eval_step(params, place_batch(batch))
+    devices, shard = devices or layout(), (jax.process_index(), jax.process_count())
+    params = devices.place(params)
+    before_batch()
+    for batch in eval_batches(source, batch_size, shard):
+        sums, keep = eval_step(params, place_batch(batch, devices))
         totals = sums if totals is None else jax.tree.map(lambda a, b: a + b, totals, sums)
         kept.append(jax.device_get(keep))
+        before_batch()
     if totals is None:
         raise ValueError(f"{source.info.name}: the split to be evaluated holds no example")
     values = {name: float(value) for name, value in jax.device_get(finish_all(totals)).items()}
@@ -71,8 +80,26 @@ def validation_score(values: dict[str, float]) -> float:
     return float(-np.mean(np.log(np.maximum(losses, 1e-12))))
 
 
-def initial_state(experiment: Experiment, config: Any, source: Source) -> states.State:
-    """The state before the first step; a function of the config alone."""
+def initial_state(experiment: Experiment, config: Any, source: Source, devices: Layout | None = None) -> states.State:
+    """The state before the first step, where it belongs on the devices; a function of the config alone."""
+    create = _creation(experiment, config, source)
+    shardings = devices.of(jax.eval_shape(create)) if devices else None
+    return jax.jit(create, out_shardings=shardings)()
+
+
+def state_template(experiment: Experiment, config: Any, source: Source, devices: Layout | None = None) -> states.State:
+    """Shapes and dtypes of the state, and where its arrays belong on the devices: what a checkpoint is to fit."""
+    shapes = jax.eval_shape(_creation(experiment, config, source))
+    if devices is None:
+        return shapes
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        devices.of(shapes),
+    )
+
+
+def _creation(experiment: Experiment, config: Any, source: Source) -> Callable[[], states.State]:
     batch = next(iter(eval_batches(source, 1)))
 
     def create() -> states.State:
@@ -81,9 +108,10 @@ def initial_state(experiment: Experiment, config: Any, source: Source) -> states
         params = experiment.model.init(jax.random.key(config.train.seed), observed)
         num_tasks, seed = len(experiment.tasks), config.train.seed
         averaging = config.train.get("ema", 0.0) > 0  # runs of before there were averages do not say
-        return states.create(params, experiment.optimizer, experiment.balancing, num_tasks, seed, averaging)
+        spikes = config.train.get("spike", 0.0) > 0
+        return states.create(params, experiment.optimizer, experiment.balancing, num_tasks, seed, averaging, spikes)
 
-    return jax.jit(create)()
+    return create
 
 
 def identity(experiment: Experiment) -> dict[str, Any]:
@@ -130,9 +158,8 @@ def restore(workdir: str | Path, which: Literal["best", "latest"] = "best") -> T
     config = configs.load(workdir)
     source = build_source(config.data, "validation")
     experiment = build(config, source.info, num_examples=config.data.batch_size)
-    template = jax.eval_shape(functools.partial(initial_state, experiment, config, source))
     with Checkpoints(workdir / "checkpoints", metadata=identity(experiment)) as checkpoints:
-        found = checkpoints.restore(template, which)
+        found = checkpoints.restore(state_template(experiment, config, source), which)
     if found is None:
         raise ValueError(f"{workdir} has no {which} checkpoint; `mtjax train --workdir={workdir}` writes them")
     state, step = found
@@ -143,5 +170,5 @@ def evaluate(workdir: str | Path, split: str = "test", which: Literal["best", "l
     """Every metric of a trained network over a split."""
     trained = restore(workdir, which)
     source = build_source(trained.config.data, split)
-    step = jax.jit(make_eval_step(trained.experiment))
+    step = compile_whole(make_eval_step(trained.experiment), layout())
     return evaluate_split(step, trained.tasks, trained.params, source, trained.config.data.eval_batch_size)

@@ -38,6 +38,12 @@ def _kept_lines(path: pathlib.Path, last_step: int) -> list[str]:
     return kept
 
 
+def written(path: pathlib.Path, step: int, split: str) -> bool:
+    """Whether a metrics file has the line of a step and a split."""
+    records = (json.loads(line) for line in _kept_lines(path, step))
+    return any(record.get("step") == step and record.get("split") == split for record in records)
+
+
 class MetricsFile:
     """A file of one JSON object per line: {"step": 20, "split": "train", "loss": 0.5, "TASK/loss": ...}.
 
@@ -119,3 +125,22 @@ class Writer:
     def _write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         self._metrics.write(step, split, values)
         self._events.scalars(step, {f"{split}/{name}": float(value) for name, value in values.items()})
+
+
+class Mute(Writer):
+    """Writes nothing and shows nothing: the writer of all processes of a run but the first."""
+
+    def __init__(self):
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def progress(self, step: int, values: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def training(self, step: int, values: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def evaluation(self, step: int, split: str, values: Mapping[str, Any]) -> None:
+        """Nothing."""

@@ -10,6 +10,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
+
+from mtjax.train import distributed
 
 FORMAT = 1
 
@@ -42,8 +45,18 @@ def _digest(data: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(data).view(np.uint8).data if data.size else b"").hexdigest()
 
 
+def _whole(leaf: Any) -> Any:
+    """All of an array in this process; where its parts are in several, every process must call this."""
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+        return leaf
+    return leaf.addressable_data(0) if leaf.is_fully_replicated else distributed.whole(leaf)
+
+
 def to_host(leaves: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
-    """Copies of the arrays, which outlive the donation of the originals, and what describes each."""
+    """Copies of the arrays, which outlive the donation of the originals, and what describes each.
+
+    Every process must call this, and only the main one gets the arrays.
+    """
     data, specs = {}, {}
     for name, leaf in leaves.items():
         specs[name] = _spec(leaf)
@@ -51,16 +64,28 @@ def to_host(leaves: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str,
             specs[name]["impl"] = str(jax.random.key_impl(leaf))
             leaf = jax.random.key_data(leaf)
         specs[name]["stored"] = _spec(leaf)
-        data[name] = leaf
-        if isinstance(leaf, jax.Array):
+        data[name] = leaf = _whole(leaf)
+        if isinstance(leaf, jax.Array) and distributed.is_main():
             leaf.copy_to_host_async()
+    if not distributed.is_main():
+        return {}, specs
     return {name: np.array(jax.device_get(leaf)) for name, leaf in data.items()}, specs
 
 
-def to_device(data: np.ndarray, spec: Mapping[str, Any]) -> jax.Array:
-    """An array as it was before `to_host`."""
-    array = jax.device_put(data)
+def to_device(data: np.ndarray, spec: Mapping[str, Any], like: Any) -> jax.Array:
+    """An array as it was before `to_host`, on the devices of one like it if that is spread over a mesh."""
+    sharding = getattr(like, "sharding", None)
+    if isinstance(sharding, NamedSharding):
+        array = jax.make_array_from_callback(data.shape, sharding, lambda part: data[part])
+    else:
+        array = jax.device_put(data)
     return jax.random.wrap_key_data(array, impl=spec["impl"]) if "impl" in spec else array
+
+
+def not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """The first array that holds an infinity or a NaN; None if there is none."""
+    inexact = (name for name, array in arrays.items() if jax.numpy.issubdtype(array.dtype, np.inexact))
+    return next((name for name in inexact if not np.isfinite(arrays[name]).all()), None)
 
 
 def _seal(record: Mapping[str, Any]) -> str:
@@ -79,11 +104,9 @@ def make_record(
 
 
 def verify_record(record: Any) -> None:
-    """Raises DamagedError if a record is not what was written, or is of a format that this version cannot read."""
+    """Raises DamagedError if a record is not what was written."""
     if not isinstance(record, dict) or record.get("seal") != _seal(record):
         raise DamagedError("its record does not match its own digest")
-    if record["format"] != FORMAT:
-        raise DamagedError(f"its format is {record['format']}, and this version of mtjax reads format {FORMAT}")
 
 
 def verify_arrays(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -101,6 +124,8 @@ def difference(record: Mapping[str, Any], template: Mapping[str, Any], metadata:
     def show(spec: Mapping[str, Any]) -> str:
         return f"{spec['dtype']}{spec['shape']}"
 
+    if record["format"] != FORMAT:  # a newer version's, which is not to be taken for damaged and replaced
+        return f"its format is {record['format']}, and this version of mtjax reads format {FORMAT}"
     for name in sorted({*record["metadata"], *metadata}):
         saved, now = record["metadata"].get(name), metadata.get(name)
         if json.dumps(saved) != json.dumps(now):  # as text: the order of tasks is that of arrays in the state

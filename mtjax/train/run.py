@@ -1,7 +1,9 @@
 """One call of `mtjax train`, phase by phase."""
 
+import itertools
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,17 +11,21 @@ from typing import Any
 import jax
 
 from mtjax import config as configs
+from mtjax.data import Source
 from mtjax.data import build as build_source
 from mtjax.data.pipeline import TrainBatches
 from mtjax.generate import sheet
 from mtjax.train.build import build
 from mtjax.train.checkpoint import Checkpoints
-from mtjax.train.evaluation import evaluate_split, identity, initial_state
-from mtjax.train.logging import Writer
+from mtjax.train.deterministic import be_deterministic
+from mtjax.train.distributed import from_main, is_main, main_first, on_any
+from mtjax.train.evaluation import evaluate_split, identity, initial_state, state_template
+from mtjax.train.logging import Mute, Writer, written
 from mtjax.train.loop import Loop, Schedule
-from mtjax.train.parallel import compile_step, traced_freely
-from mtjax.train.signals import EXIT_STOPPED, stop_requested
+from mtjax.train.parallel import Layout, compile_step, compile_whole, layout
+from mtjax.train.signals import EXIT_STOPPED, Stopped, StopRequest, stop_requested
 from mtjax.train.step import Experiment, make_eval_step, make_train_step
+from mtjax.train.watchdog import Watchdog
 from mtjax.typing import Params
 
 
@@ -41,58 +47,102 @@ def run(config: Any, overrides: dict[str, Any], workdir: str | Path) -> int:
         ValueError: the folder holds a run of another config, or the config fits no data.
     """
     workdir = Path(workdir)
-    configs.save(config, overrides, workdir)
-    with stop_requested() as stopping:
-        train_source = build_source(config.data, "train")
-        validation = build_source(config.data, "validation")
-        experiment = build(config, train_source.info, len(train_source))
-        state = initial_state(experiment, config, train_source)
-        eval_step = jax.jit(traced_freely(make_eval_step(experiment)))
-
-        with Checkpoints(workdir / "checkpoints", metadata=identity(experiment)) as checkpoints:
-            state, start = checkpoints.restore(state) or (state, 0)
-            when = schedule(config, experiment.steps_per_epoch)
-            writer = Writer(workdir, tuple(experiment.tasks), when.steps, config.data.batch_size, start)
-            with writer:
-                compiled, between = (
-                    compile_step(make_train_step(experiment, refresh, config.train.ema), config.train.mode)
-                    for refresh in (True, False)
-                )
-                shard = (jax.process_index(), jax.process_count())
-                batches = TrainBatches(train_source, config.data.batch_size, config.train.seed, start, shard)
-                loop = Loop(
-                    compiled=compiled,
-                    between=between,
-                    batches=batches,
-                    validate=lambda params: evaluate_split(
-                        eval_step, experiment.tasks, params, validation, config.data.eval_batch_size
-                    ),
-                    show=drawer(experiment, workdir / "samples"),
-                    tasks=tuple(experiment.tasks),
-                    checkpoints=checkpoints,
-                    writer=writer,
-                    stopping=stopping,
-                    schedule=when,
-                )
-                try:
-                    with jax.transfer_guard("disallow"):
-                        state = loop.run(compiled.place_state(state), start)
-                finally:
-                    batches.close()
-            if int(state.step) < when.steps:
-                return EXIT_STOPPED
-            best, step = checkpoints.restore(state, "best") or (state, when.steps)
-    results: dict[str, Any] = {"step": step}
-    for split in ("validation", "test"):
-        source = validation if split == "validation" else build_source(config.data, split)
-        results[split] = evaluate_split(
-            eval_step, experiment.tasks, best.evaluated, source, config.data.eval_batch_size
-        )
-    write_json(workdir / "evaluation.json", results)
+    if config.deterministic:
+        be_deterministic()
+    with stop_requested() as stopping, Watchdog(config.train.watchdog) as watchdog:
+        configs.save(config, overrides, workdir)
+        try:
+            train(config, workdir, stopping, watchdog)
+        except Stopped:
+            return EXIT_STOPPED
     return 0
 
 
-def drawer(experiment: Experiment, folder: Path) -> Callable[[int, Params], None]:
+def train(config: Any, workdir: Path, stopping: StopRequest, watchdog: Watchdog) -> None:
+    """Trains and evaluates.
+
+    Raises:
+        Stopped: the run was asked to stop, and has saved.
+    """
+    devices = layout(model=config.train.mesh.model, shard=config.train.mesh.shard)
+    with main_first("the data"):  # which may have to be prepared, once
+        train_source = build_source(config.data, "train")
+        validation = build_source(config.data, "validation")
+    experiment = build(config, train_source.info, len(train_source))
+    template = state_template(experiment, config, train_source, devices)
+    eval_step = compile_whole(make_eval_step(experiment), devices)
+
+    def evaluate(params: Params, source: Source) -> dict[str, float]:
+        before_batch = guard(stopping, watchdog)
+        return evaluate_split(
+            eval_step, experiment.tasks, params, source, config.data.eval_batch_size, before_batch, devices
+        )
+
+    with Checkpoints(workdir / "checkpoints", metadata=identity(experiment)) as checkpoints:
+        found = checkpoints.restore(template)
+        state, start = found or (initial_state(experiment, config, train_source, devices), 0)
+        when = schedule(config, experiment.steps_per_epoch)
+        if start and is_main():
+            print(f"goes on after step {start} of {when.steps}", file=sys.stderr)
+        evaluated = bool(from_main(written(workdir / "metrics.jsonl", start, "validation")))
+        writer = (
+            Writer(workdir, tuple(experiment.tasks), when.steps, config.data.batch_size, start) if is_main() else Mute()
+        )
+        with writer:
+            compiled, between = (
+                compile_step(
+                    make_train_step(experiment, refresh, config.train.ema, config.train.spike, config.train.accumulate),
+                    config.train.mode,
+                    devices=devices,
+                )
+                for refresh in (True, False)
+            )
+            shard = (jax.process_index(), jax.process_count())
+            batches = TrainBatches(train_source, config.data.batch_size, config.train.seed, start, shard)
+            loop = Loop(
+                compiled=compiled,
+                between=between,
+                batches=batches,
+                validate=lambda params: evaluate(params, validation),
+                show=drawer(experiment, workdir / "samples", devices),
+                tasks=tuple(experiment.tasks),
+                checkpoints=checkpoints,
+                writer=writer,
+                stopping=stopping,
+                schedule=when,
+                watchdog=watchdog,
+            )
+            try:
+                with jax.transfer_guard("disallow"):
+                    state = loop.run(compiled.place_state(state), start, evaluated)
+            finally:
+                batches.close()
+        best, step = checkpoints.restore(state, "best") or (state, when.steps)
+    results: dict[str, Any] = {"step": step}
+    for split in ("validation", "test"):
+        source = validation if split == "validation" else build_source(config.data, split)
+        results[split] = evaluate(best.evaluated, source)
+    if is_main():
+        write_json(workdir / "evaluation.json", results)
+
+
+def guard(stopping: StopRequest, watchdog: Watchdog) -> Callable[[], None]:
+    """What stands before each batch of one evaluation, the first of which has to be compiled.
+
+    It raises Stopped where any process was asked to stop.
+    """
+    batches = itertools.count()
+
+    def before_batch() -> None:
+        if on_any(stopping()):  # of the others one may still compile for the batch before
+            raise Stopped
+        batch = next(batches)
+        watchdog.waits_for(f"batch {batch} of an evaluation", compiles=batch == 0)
+
+    return before_batch
+
+
+def drawer(experiment: Experiment, folder: Path, devices: Layout) -> Callable[[int, Params], None]:
     """`(step, params)` to FOLDER/STEP.png, of the images that a task makes from noise; with several, STEP_TASK.png."""
 
     def images(params: Params) -> dict[str, Any]:
@@ -103,11 +153,11 @@ def drawer(experiment: Experiment, folder: Path) -> Callable[[int, Params], None
         }
 
     makers = {name: task for name, task in experiment.tasks.items() if task.samples is not None}
-    compiled = jax.jit(traced_freely(images))
+    compiled = compile_whole(images, devices)
 
     def draw(step: int, params: Params) -> None:
-        for name, made in jax.device_get(compiled(params) if makers else {}).items():
-            if jax.process_index() == 0:
+        for name, made in jax.device_get(compiled(devices.place(params)) if makers else {}).items():
+            if is_main():
                 sheet.write(folder / (f"{step}.png" if len(makers) == 1 else f"{step}_{name}.png"), made)
 
     return draw

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mtjax.pytree import pytree
+from mtjax.train.spikes import no_history
 from mtjax.typing import Array, Int, Key, Params
 
 
@@ -20,9 +21,11 @@ class State:
     optimizer: state of the Optax transformation.
     weighting: state of the weighting.
     totals: by task, the sums of loss and of valid examples since the epoch began.
-    skipped: steps that changed nothing because something was not finite; `skipped_in_row`: those at the end.
+    skipped: steps that changed nothing because something was not finite, or a loss a spike; `skipped_in_row`: those at
+    the end.
     key: the run's key; never changes.
     average: of the parameters over the updates made, as `averaged` takes it; empty where the run keeps none.
+    spikes: what the losses have lately been; empty where the run believes them all.
     """
 
     step: Int[Array, ""]
@@ -34,6 +37,7 @@ class State:
     skipped_in_row: Int[Array, ""]
     key: Key[Array, ""]
     average: Params = dataclasses.field(default_factory=dict)
+    spikes: dict[str, Array] = dataclasses.field(default_factory=dict)
 
     @property
     def evaluated(self) -> Params:
@@ -41,8 +45,16 @@ class State:
         return self.average or self.params
 
 
-def create(params: Params, optimizer: Any, balancing: Any, num_tasks: int, seed: int, averaging: bool = False) -> State:
-    """The state before the first step; `averaging` says whether an average of the parameters is kept."""
+def create(
+    params: Params,
+    optimizer: Any,
+    balancing: Any,
+    num_tasks: int,
+    seed: int,
+    averaging: bool = False,
+    spikes: bool = False,
+) -> State:
+    """The state before the first step; with `averaging` an average of the parameters is kept, with `spikes` losses."""
     # One array per counter: a donated buffer may not appear twice.
     return State(
         step=jnp.zeros((), jnp.int32),
@@ -54,6 +66,7 @@ def create(params: Params, optimizer: Any, balancing: Any, num_tasks: int, seed:
         skipped_in_row=jnp.zeros((), jnp.int32),
         key=jax.random.key(seed),
         average=jax.tree.map(jnp.copy, params) if averaging else {},
+        spikes=no_history(num_tasks) if spikes else {},
     )
 
 

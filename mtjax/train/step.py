@@ -1,6 +1,7 @@
 """The one training step and its counterpart for evaluation: pure functions of (state, batch)."""
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,9 +16,12 @@ from mtjax.models import MultiTask
 from mtjax.physics import Observed, observe
 from mtjax.pytree import replace
 from mtjax.registry import ConfigError
+from mtjax.solvers import registered
 from mtjax.tasks import Task, masked
 from mtjax.train.balancing import Balancing, diagnostics
 from mtjax.train.gradients import task_losses, weighted_gradients
+from mtjax.train.parts import observed_in_parts
+from mtjax.train.spikes import remembered, spiked
 from mtjax.train.state import State, averaged
 from mtjax.typing import Array, Batch, Float, Keys, Params, PRNGKeyArray
 
@@ -64,11 +68,22 @@ def observe_all(observations: Mapping[str, Any], keys: Keys, batch: Batch, train
             for field in (*spec.get("fused", ()), *spec.get("given", ()))
         }
         observed[name] = replace(
-            observe(spec, own, batch["image"]),
+            observe_clip(spec, own, batch) if spec.get("clip") else observe(spec, own, batch["image"]),
             fused={field: as_maps(*shown[field]) for field in spec.get("fused", ())},
             given={field: shown[field] for field in spec.get("given", ())},
         )
     return observed
+
+
+def observe_clip(spec: Mapping[str, Any], keys: Keys, batch: Batch) -> Observed:
+    """A burst of the frames of a clip, whose motion is what registering them finds, as with any camera.
+
+    An example without a clip is a scene that does not move.
+    """
+    clip, present = _shown(batch, spec["clip"], keys, 0.0)
+    clip = jnp.where(present[:, None, None, None, None], clip, batch["image"][:, None])
+    seen = observe(spec, keys, clip)
+    return replace(seen, operator=registered(seen.y, seen.operator))
 
 
 def _shown(batch: Batch, field: str, keys: Keys, withheld: float) -> tuple[Array, Array]:
@@ -101,15 +116,17 @@ def prepare_for_evaluation(
 
 
 def make_train_step(
-    experiment: Experiment, refresh: bool = True, ema: float = 0.0
+    experiment: Experiment, refresh: bool = True, ema: float = 0.0, spike: float = 0.0, parts: int = 1
 ) -> Callable[..., tuple[State, dict[str, Any]]]:
     """`train_step(state, batch, axis_name=None) -> (state, metrics)`; `axis_name` is the device axis under pmap.
 
     Without `refresh` it keeps the weights of the step before, as the steps between two updates of them do. `ema` is the
-    decay of the average that the state has, 0 if it has none.
+    decay of the average that the state has, 0 if it has none. `spike` is how many standard deviations above its mean a
+    task's log loss is no longer believed, 0 if all are. `parts` is how many the batch goes through the network in, see
+    `mtjax.train.parts`.
 
-    A step in which a loss, a gradient or an update is not finite changes nothing but the step number and the count of
-    skipped steps.
+    A step in which a loss, a gradient or an update is not finite, or a loss a spike, changes nothing but the step
+    number and the count of skipped steps. The flags "stopping" [B], where the batch has them, come back as one.
     """
     model, tasks, balancing = experiment.model, experiment.tasks, experiment.balancing
     if not 0 <= ema < 1:
@@ -119,19 +136,32 @@ def make_train_step(
         def total(x: Any) -> Any:
             return jax.lax.psum(x, axis_name) if axis_name else x
 
+        stopping = total(jnp.sum(batch.get("stopping", False), dtype=jnp.int32))
         keys = example_keys(jax.random.fold_in(state.key, state.step), batch["position"])
         batch = augment(fold_name(keys, "augment"), to_device_batch(batch), experiment.augmentation)
-        observed = observe_all(experiment.observations, keys, batch, train=True)
+        observe_part = functools.partial(observe_all, experiment.observations, train=True)
+        observed = observed_in_parts(observe_part, parts, len(keys))(keys, batch)
         counts = total(jnp.stack([task.valid(batch).sum().astype(jnp.float32) for task in tasks.values()]))
 
         chance = jax.random.fold_in(jax.random.fold_in(state.key, state.step), zlib.crc32(b"weighting"))
         gradients, losses, weights, after, gram = weighted_gradients(
-            balancing, model, tasks, state.params, observed, batch, counts, state.weighting, chance, total, refresh
+            balancing,
+            model,
+            tasks,
+            state.params,
+            observed,
+            batch,
+            counts,
+            state.weighting,
+            chance,
+            total,
+            refresh,
+            parts,
         )
         updates, optimizer = experiment.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         if balancing.weighting.later is not None and refresh:
-            again = total(task_losses(model, tasks, params, observed, batch, counts))
+            again = total(task_losses(model, tasks, params, observed, batch, counts, parts))
             after = {**after, "method": balancing.weighting.later(again, after["method"])}
         totals = epoch_so_far(state, experiment.steps_per_epoch)
         changed = replace(
@@ -141,27 +171,32 @@ def make_train_step(
             weighting=after,
             totals={"loss": totals["loss"] + losses * counts, "count": totals["count"] + counts},
             average=averaged(state.average, params, ema, state.step - state.skipped + 1) if ema else state.average,
+            spikes=remembered(state.spikes, losses, counts > 0) if spike else state.spikes,
         )
         norms = {"gradient_norm": optax.tree.norm(gradients), "update_norm": optax.tree.norm(updates)}
         checked = [x for x in jax.tree.leaves((losses, after, norms)) if jnp.issubdtype(x.dtype, jnp.inexact)]
-        finite = jnp.stack([jnp.isfinite(x).all() for x in checked]).all()
+        spikes = spiked(state.spikes, losses, counts > 0, spike) if spike else jnp.zeros(len(tasks), bool)
+        good = jnp.stack([jnp.isfinite(x).all() for x in checked]).all() & ~spikes.any()
         # Not a `where` per array: compiling the update took about three times as long with that.
-        state = jax.lax.cond(finite, lambda: changed, lambda: replace(state, totals=totals))
+        state = jax.lax.cond(good, lambda: changed, lambda: replace(state, totals=totals))
         state = replace(
             state,
             step=state.step + 1,
-            skipped=state.skipped + jnp.where(finite, 0, 1),
-            skipped_in_row=jnp.where(finite, 0, state.skipped_in_row + 1),
+            skipped=state.skipped + jnp.where(good, 0, 1),
+            skipped_in_row=jnp.where(good, 0, state.skipped_in_row + 1),
         )
         metrics = {
             "losses": losses,
+            "counts": counts,
             "weights": weights,
-            "epoch_losses": state.totals["loss"] / jnp.maximum(state.totals["count"], 1),
+            "epoch_losses": state.totals["loss"] / state.totals["count"],  # NaN where nothing was counted
             **norms,
             **diagnostics(gram, counts > 0),
             **balancing.reported(state.weighting),
             "skipped": state.skipped,
             "skipped_in_row": state.skipped_in_row,
+            "spiked": spikes,
+            "stopping": stopping > 0,
         }
         return state, metrics
 

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     c = ConfigDict()
     c.data = dict(
-        source="digit_scenes", size=16, train=40, validation=6, test=6, batch_size=4, eval_batch_size=4,
+        source="faulty_source:faulty", size=16, train=40, validation=6, test=6, batch_size=4, eval_batch_size=4,
         augment=dict(flip=True, crop=2),
     )  # fmt: skip
     c.observations = dict(

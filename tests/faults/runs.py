@@ -14,6 +14,7 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 STEPS = 60
+started: list[subprocess.Popen] = []  # for whoever has to end them
 
 
 def command(workdir: pathlib.Path, *more: str) -> list[str]:
@@ -22,11 +23,20 @@ def command(workdir: pathlib.Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "mtjax.cli", "train", recipe, f"--workdir={workdir}", *more]
 
 
-def start(workdir: pathlib.Path, *more: str) -> subprocess.Popen:
-    """Starts the run; its data lies beside the workdirs and is shared by them."""
-    environment = {**os.environ, "MTJAX_DATA": str(workdir.parent / "data")}
+def start(workdir: pathlib.Path, *more: str, fault: str = "") -> subprocess.Popen:
+    """Starts the run, with a fault of `faulty_source`; its data lies beside the workdirs and is shared by them."""
+    environment = {**os.environ, "MTJAX_DATA": str(workdir.parent / "data"), "MTJAX_TEST_FAULT": fault}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command(workdir, *more), env=environment, **pipes)
+    started.append(subprocess.Popen(command(workdir, *more), env=environment, **pipes))
+    return started[-1]
+
+
+def start_ranks(workdir: pathlib.Path, *more: str, faults: tuple[str, str] = ("", "")) -> list[subprocess.Popen]:
+    """Starts the run in two processes, each with a fault of its own."""
+    from mtjax.train.local import free_port
+
+    flags = (*more, f"--coordinator=127.0.0.1:{free_port()}", "--num-processes=2")
+    return [start(workdir, *flags, f"--process-id={rank}", fault=fault) for rank, fault in enumerate(faults)]
 
 
 def finish(process: subprocess.Popen, timeout: float = 240) -> tuple[int, str]:
@@ -52,20 +62,43 @@ def steps_written(workdir: pathlib.Path) -> int:
     return json.loads(lines[-1])["step"] if lines else 0
 
 
+def validated(workdir: pathlib.Path) -> list[int]:
+    """The steps in the metrics file that the validation split was evaluated after."""
+    path = workdir / "metrics.jsonl"
+    lines = map(json.loads, path.read_text().split("\n")[:-1]) if path.exists() else []
+    return [line["step"] for line in lines if line["split"] == "validation"]
+
+
+def saved(workdir: pathlib.Path) -> int:
+    """The step of the latest checkpoint, 0 if there is none."""
+    names = [path.name for path in (workdir / "checkpoints" / "latest").glob("[0-9]*")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def example_of(step: int, folder: pathlib.Path) -> int:
+    """The number of an example that is read for a step of the recipe, and for no other of its epoch."""
+    from faulty_source import faulty
+
+    from mtjax.data.pipeline import batch_at
+
+    source = faulty("train", data_dir=str(folder / "data"))
+    return int(batch_at(source, batch_size=4, seed=0, step=step - 1)["index"][0])
+
+
 def fingerprint(workdir: pathlib.Path) -> dict[str, str]:
     """SHA-256 of every array of the final state, of the metrics file and of the evaluation."""
     from mtjax import config as configs
     from mtjax.data import build as build_source
     from mtjax.train.build import build
     from mtjax.train.checkpoint import Checkpoints
-    from mtjax.train.evaluation import identity, initial_state
+    from mtjax.train.evaluation import identity, state_template
 
     config = configs.load(workdir)
     config.unlock()
     config.data.data_dir = str(workdir.parent / "data")
     source = build_source(config.data, "train")
     experiment = build(config, source.info, len(source))
-    template = jax.eval_shape(lambda: initial_state(experiment, config, source))
+    template = state_template(experiment, config, source)
     with Checkpoints(workdir / "checkpoints", metadata=identity(experiment)) as checkpoints:
         state, step = checkpoints.restore(template)
     assert step == STEPS

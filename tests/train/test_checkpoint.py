@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from mtjax.pytree import pytree
-from mtjax.train import checkpoint
+from mtjax.train import record
 from mtjax.train.checkpoint import CheckpointError, Checkpoints
 
 
@@ -129,13 +129,14 @@ def test_the_last_two_and_the_best_are_kept(tmp_path):
 
 
 def test_a_reader_changes_nothing_and_a_writer_cleans_up(copy):
-    leftover = copy / "latest" / "4.orbax-checkpoint-tmp"
-    leftover.mkdir()
+    leftovers = [copy / "latest" / "4.orbax-checkpoint-tmp", copy / "latest" / "1.removed"]
+    for leftover in leftovers:
+        leftover.mkdir()
     assert restore(copy)[1] == 3
-    assert leftover.exists()
+    assert all(leftover.exists() for leftover in leftovers)
     with Checkpoints(copy) as checkpoints:
         checkpoints.save(4, a_state(4))
-    assert not leftover.exists()
+    assert sorted(path.name for path in (copy / "latest").iterdir()) == ["3", "4"]
     assert restore(copy)[1] == 4
 
 
@@ -278,19 +279,32 @@ def test_what_is_no_array_is_refused_before_anything_is_written(tmp_path):
         checkpoints.save(1, {"n": 3})
 
 
-def test_a_failed_save_is_raised_and_the_previous_one_stays(copy, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device\nand more lines")
-
+def test_a_failed_save_is_raised_and_the_previous_one_stays(copy):
+    blocked = copy / "latest"
     with Checkpoints(copy) as checkpoints:
         checkpoints.save(4, a_state(4))
         checkpoints.wait()
-        monkeypatch.setattr(checkpoint.ocp.CheckpointManager, "save", full)
+        blocked.rename(copy / "aside")
+        blocked.write_text("a file where a folder should be")
         checkpoints.save(5, a_state(5))
-        with pytest.raises(CheckpointError, match=r"could not save step 5 to .*No space left on device") as error:
+        with pytest.raises(CheckpointError, match=r"could not save step 5 to .*File exists") as error:
             checkpoints.wait()
     assert "\n" not in str(error.value)
+    blocked.unlink()
+    (copy / "aside").rename(blocked)
     assert restore(copy)[1] == 4
+
+
+def test_a_checkpoint_of_a_newer_format_is_refused_not_replaced(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, {"w": jnp.zeros(2)})
+        checkpoints.wait()
+        monkeypatch.setattr(record, "FORMAT", record.FORMAT + 1)
+        checkpoints.save(2, {"w": jnp.zeros(2)})
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="its format is 2, and this version of mtjax reads format 1"):
+        restore(tmp_path, {"w": jnp.zeros(2)})
+    assert sorted(path.name for path in (tmp_path / "latest").iterdir()) == ["1", "2"]
 
 
 def test_orbax_keeps_silent(tmp_path, capfd, caplog):

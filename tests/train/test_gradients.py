@@ -120,7 +120,7 @@ def test_equal_weights_give_the_gradient_of_the_mean_loss():
     [
         pytest.param(MGDA, id="one by one"),
         pytest.param(Balancing(method("mgda"), "parameters", chunk=2), id="in chunks", marks=pytest.mark.slow),
-        pytest.param(Balancing(method("mgda"), "parameters", low_memory=True), id="low memory"),
+        pytest.param(Balancing(method("mgda"), "parameters", low_memory=True), id="low memory", marks=pytest.mark.slow),
     ],
 )
 def test_gradients_at_the_parameters_are_those_of_each_loss(balancing):
@@ -170,6 +170,7 @@ def test_gram_at_the_features_and_its_update():
     np.testing.assert_allclose(flat(shared_parameters(found.gradients)), direction, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_two_halves_of_a_batch():
     seen = {}
 
@@ -193,6 +194,7 @@ def test_a_direction_of_its_own_is_as_long_as_a_mean(level):
     assert np.linalg.norm(closed - shared) > 2e-3 * np.linalg.norm(shared)
 
 
+@pytest.mark.slow
 def test_buffers_at_the_parameters():
     found = update(Balancing(method("db_mtl"), "parameters"))
     losses, expected = np.asarray(reference()[0][:, 0], np.float64), rows()
@@ -220,6 +222,7 @@ def test_an_absent_task_moves_nothing(balancing):
     assert not flat(nothing.gradients).any() and np.isfinite(flat(nothing.state)).all()
 
 
+@pytest.mark.slow
 def test_weights_are_kept_between_updates():
     balancing = Balancing(method("mgda"), "parameters", every=3)
     first = update(balancing)

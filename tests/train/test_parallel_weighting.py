@@ -12,7 +12,7 @@ import tiny
 
 from mtjax import weighting
 from mtjax.train.balancing import Balancing
-from mtjax.train.parallel import compile_step
+from mtjax.train.parallel import compile_step, layout
 from mtjax.train.step import make_train_step
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def check_on_four_devices():
         parts = tiny.with_balancing(parts, balancing)
         found = {}
         for mode, devices in (("jit", 1), ("jit", 4), ("pmap", 4)):
-            step = compile_step(make_train_step(parts), mode, num_devices=devices)
+            step = compile_step(make_train_step(parts), mode, devices=layout(devices))
             state = step.place_state(tiny.initial(parts))
             for _ in range(2):
                 state, metrics = step.run(state, step.place_batch(batch))

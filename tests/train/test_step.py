@@ -28,6 +28,7 @@ def same(a, b):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 def test_every_task_learns():
     parts, step, _, state = compiled()
     batch = tiny.batch()

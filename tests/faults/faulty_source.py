@@ -1,0 +1,54 @@
+"""digit_scenes with something wrong, as the environment variable MTJAX_TEST_FAULT says; without it, with nothing."""
+
+import ctypes
+import os
+import time
+
+from mtjax.data.fields import Source
+from mtjax.data.sources.digit_scenes import digit_scenes
+
+HUNG = 1000.0  # seconds
+
+
+def faulty(
+    split: str,
+    /,
+    *,
+    size: int = 16,
+    train: int = 40,
+    validation: int = 6,
+    test: int = 6,
+    data_dir: str | None = None,
+) -> Source:
+    """The source: `hang@i` and `hold@i`: example i of training never comes, `hold` with Python's lock held;
+    `slow:SPLIT`: each example of a split takes a second; `nan@i`: example i has NaN in a label; `nan`: all have."""
+    fault, _, place = os.environ.get("MTJAX_TEST_FAULT", "").partition("@")
+    source = digit_scenes(split, size=size, train=train, validation=validation, test=test, data_dir=data_dir)
+    return _Faulty(source, split, fault, place)
+
+
+class _Faulty(Source):
+    def __init__(self, source: Source, split: str, fault: str, place: str):
+        self._source, self._training, self._slow = source, split == "train", fault == f"slow:{split}"
+        self._fault, self._place = fault, int(place) if place else None
+        self.info = source.info
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, index):
+        if self._slow:
+            time.sleep(1)
+        return self._source[index]
+
+    def sample(self, index, rng):
+        example = self._source.sample(index, rng)
+        if self._place not in (None, index):
+            return example
+        if self._fault == "hang":
+            time.sleep(HUNG)
+        if self._fault == "hold":
+            ctypes.PyDLL(None).sleep(int(HUNG))  # a foreign function that keeps the lock
+        if self._fault == "nan":
+            return {**example, "boundary": example["boundary"] * float("nan")}
+        return example
