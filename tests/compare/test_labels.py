@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import sys
 
 import jax
 import numpy as np
@@ -14,10 +15,11 @@ from mtjax.compare.counterparts import Shown, canny, jpeg, spectral_residual, tv
 from mtjax.compare.labels import compare_labels, paired_pairs
 from mtjax.compare.results import Comparison, Together
 from mtjax.compare.run import environment
-from mtjax.compare.table import print_comparison
+from mtjax.compare.table import label_notes, print_comparison
 from mtjax.data import Source
 from mtjax.record import locked
 from mtjax.registry import ConfigError
+from mtjax.schema import Completion, is_counterpart
 from mtjax.train.evaluation import Trained
 
 
@@ -80,6 +82,62 @@ def test_a_counterpart_of_another_kind_of_task_is_refused(trained):
         compare_labels(trained, "edges", [{"kind": "tv_l1"}], *everything())
 
 
+MINE = """
+import numpy as np
+from mtjax import solvers
+from mtjax.compare.counterparts import SURE, Counterpart
+
+
+def slopes(*, thresholds: tuple[float, ...] = (0.05, 10.0)) -> Counterpart:
+    def run(shown, threshold):
+        across = np.abs(np.gradient(shown.y.mean(-1), axis=1))
+        return np.where(across > threshold, SURE, -SURE)[..., None].astype(np.float32)
+
+    choices = tuple({"threshold": t} for t in thresholds)
+    return Counterpart(("boundary",), run, choices, note=lambda said: f"{len(said)} seen")
+
+
+def number(*, value: int = 3):
+    return value
+
+
+solver = solvers.SolverInfo(lambda y, operator, /, *, weight=1.0: y, {"weight": (0.1, 1.0)}, "none", "none")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A module of a user's own."""
+    (tmp_path / "my_edges.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("my_edges", None)
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_counterpart_of_ones_own_is_named_by_where_it_is(trained):
+    (node,) = Completion().solvers([{"kind": "my_edges:slopes"}], "compare.edges")
+    assert node == {"kind": "my_edges:slopes", "thresholds": (0.05, 10.0)}
+    found = compare_labels(trained, "edges", [node], *everything())
+    assert found.reference == "slopes" and found.rows[0].name == "slopes"
+    assert found.rows[0].chosen == {"threshold": 0.05} and found.rows[0].values["recall"] > 0.5
+    assert label_notes(found)[-1] == "slopes: 6 seen"
+
+
+@pytest.mark.usefixtures("mine")
+def test_what_is_no_counterpart_is_refused(trained):
+    completion = Completion()
+    with pytest.raises(ConfigError, match=r"compare\.edges\[0\].*thresholds"):
+        completion.solvers([{"kind": "my_edges:slopes", "threshold": 1.0}], "compare.edges")
+    with pytest.raises(ConfigError, match=r"my_edges has no 'slope'; did you mean 'slopes'\?"):
+        completion.solvers([{"kind": "my_edges:slope"}], "compare.edges")
+    (node,) = completion.solvers([{"kind": "my_edges:number"}], "compare.edges")
+    with pytest.raises(ConfigError, match=r"compare\.edges: my_edges:number gave int; expected a function"):
+        compare_labels(trained, "edges", [node], *everything())
+    (node,) = completion.solvers([{"kind": "my_edges:solver"}], "compare.edges")
+    assert not is_counterpart(node) and "weight" not in node  # a solver, whose weight is to be searched for
+
+
 def test_not_to_look_at_all_is_a_counterpart_too(trained):
     found = compare_labels(trained, "edges", [{"kind": "constant", "values": (-1.0, 1.0)}], *everything())
     rows = {row.name: row.values for row in found.rows}
@@ -124,9 +182,19 @@ def test_a_picture_of_nothing_has_no_edges_and_no_motion():
     assert not tv_l1().run(Shown(flat, {"previous": flat}, None), attachment=15).any()
 
 
+def test_jpeg_says_what_is_counted():
+    image = np.zeros((2, 10, 10, 3))
+    said = {"image": image, "bits": np.asarray([35.0, 45.0]), "file_bits": np.asarray([4000.0, 6000.0])}
+    note = jpeg().note
+    assert note is not None and note(said).startswith("0.4 bits per pixel are those of the scan")
+    assert note(said).endswith("whole files, with the tables, have 50")
+
+
 def test_jpeg_spends_what_the_head_spent():
     image = ndimage.gaussian_filter(np.random.default_rng(0).random((64, 64, 3)), (3, 3, 0))
     image = (image - image.min()) / np.ptp(image)
     few, many = (jpeg().run(Shown(image, {}, {"image": image, "bits": 64 * 64 * rate})) for rate in (1.5, 4.0))
     assert few["bits"] < many["bits"]
+    for said in (few, many):
+        assert said["file_bits"] == said["bits"] + 8 * (623 + 2 - 1)  # the quality's byte stands in the tables there
     assert np.square(few["image"] - image).mean() > np.square(many["image"] - image).mean()

@@ -1,0 +1,86 @@
+"""Carries a protocol of restoration out: every method on the very same observations."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtjax.compare.protocols.pictures import MissingError, array_file, pictures, read
+from mtjax.compare.protocols.protocol import Case, Method, Protocol, Setting
+from mtjax.compare.protocols.results import Column, Result, Row, environment
+
+
+def measure(
+    protocol: Protocol, data: Path, extra: Iterable[Method] = (), progress: Callable[[str], None] = lambda _: None
+) -> Result:
+    """Our rows beside the published ones, for the settings whose pictures are in `data`.
+
+    Args:
+        protocol: what is done.
+        data: the folder of pictures.
+        extra: methods beside the protocol's own, such as a trained network.
+        progress: is told in a few words what is going on.
+
+    Raises:
+        MissingError: no setting has its pictures there.
+    """
+    found, missing = {}, {}
+    for setting in protocol.settings:
+        try:
+            found[setting.name] = setting, list(cases(setting, data))
+        except MissingError as error:
+            missing.setdefault(str(error), []).append(setting.name)
+    if not found:
+        raise MissingError("; ".join(missing))
+    rows = [Row(p.method, "published", _only(p.values, found), p.source, p.checked) for p in protocol.published]
+    rows = [row for row in rows if row.values] + published_pictures(protocol, found, data)
+    for method in (*protocol.methods, *extra):
+        start, values = time.perf_counter(), {}
+        for name, (_, of_setting) in found.items():
+            progress(f"{method.name}: {name}")
+            values[name] = float(np.mean([best(protocol, method, case) for case in of_setting]))
+        rows.append(Row(method.name, "ours", values, seconds=time.perf_counter() - start, note=method.note))
+    columns = tuple(Column(name, len(of_setting), setting.count) for name, (setting, of_setting) in found.items())
+    lines = tuple(f"{'; '.join(names)}: {why}" for why, names in missing.items())
+    parts = protocol.name, protocol.title, protocol.rules, protocol.unit
+    return Result(*parts, columns, tuple(rows), lines, environment())
+
+
+def cases(setting: Setting, data: Path) -> Iterator[Case]:
+    """Each picture of a setting, degraded in each of its ways; MissingError if something is not there."""
+    for path in pictures(data, setting.folders, setting.only):
+        image = read(path)
+        for degrade in setting.degrade:
+            yield degrade(image, data)
+
+
+def best(protocol: Protocol, method: Method, case: Case) -> float:
+    """The best measure of a method over its values."""
+    y = case.color if method.channels == 3 and case.color is not None else case.y
+    run = method.run if isinstance(method.run, jax.tree_util.Partial) else jax.tree_util.Partial(method.run)
+    images = restore(run, jnp.asarray(y), case.operator, case.sigma, jnp.asarray(method.values))
+    return max(protocol.measure(case, np.asarray(image, np.float64)) for image in images)
+
+
+@jax.jit
+def restore(run: Any, y: Any, operator: Any, sigma: Any, values: Any) -> Any:
+    """The images `[V, H, W, C]` of all values, one after the other."""
+    return jax.lax.map(lambda value: run(y, operator, sigma, value), values)
+
+
+def published_pictures(protocol: Protocol, found: dict[str, Any], data: Path) -> list[Row]:
+    """Rows of methods whose authors published the pictures, measured like all others."""
+    values: dict[str, dict[str, float]] = {}
+    for name, (setting, of_setting) in found.items():
+        for method, file in setting.results.items():
+            image = read(array_file(data, file)) / 255
+            values.setdefault(method, {})[name] = protocol.measure(of_setting[0], image)
+    return [Row(method, "published", figures, protocol.results) for method, figures in values.items()]
+
+
+def _only(values: Any, names: Iterable[str]) -> dict[str, float]:
+    return {name: values[name] for name in names if name in values}
