@@ -29,7 +29,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     c = ConfigDict()
-    extras = ("present", "parity", "saliency", "normals", "previous", "flow", "reference")
+    extras = ("present", "parity", "saliency", "normals", "previous", "flow", "clip", "reference")
     c.data = dict(source="digit_scenes", size=32, batch_size=16, eval_batch_size=64, extras=extras)
     identity, quiet = dict(kind="identity"), dict(kind="gaussian", sigma=0.02)
     blur = dict(kind="blur", kernel="gaussian", std=1.0)
@@ -39,8 +39,18 @@ def get_config() -> ConfigDict:
         masked=dict(operator=dict(kind="mask", keep=0.5), noise=quiet),
         compressed=dict(operator=dict(kind="jpeg", quality=15), noise=dict(kind="none")),
         sensed=dict(operator=dict(kind="matrix_sensing", ratio=0.25, block=8), noise=dict(kind="none")),
-        small=dict(operator=dict(kind="downsample", factor=2, std=0.6), noise=dict(kind="gaussian", sigma=0.01)),
+        small=dict(
+            operator=dict(kind="downsample", factor=2, std=0.6),
+            noise=dict(kind="gaussian", sigma=0.01),
+            given=("reference",),
+            withheld=0.2,
+        ),
         burst=dict(operator=dict(kind="burst", frames=4, factor=2), noise=dict(kind="gaussian", sigma=0.01)),
+        film=dict(
+            operator=dict(kind="burst", frames=5, factor=2, radius=0.0),
+            noise=dict(kind="gaussian", sigma=0.01),
+            clip="clip",
+        ),
         cast=dict(operator=dict(kind="color_cast"), noise=quiet, given=("reference",), withheld=0.2),
         gray=dict(operator=dict(kind="color_matrix"), noise=dict(kind="gaussian", sigma=0.01)),
         pair=dict(operator=identity, noise=quiet, fused=("previous",)),
@@ -62,7 +72,9 @@ def get_config() -> ConfigDict:
         sense=dict(kind="reconstruction", observation="sensed", head=restoring),
         enlarge=dict(kind="super_resolution", observation="small", head=dict(kind="upscale", width=16, depth=1)),
         zoom=dict(kind="super_resolution", observation="small", head=dict(kind="implicit", width=16, depth=1)),
+        guided=dict(kind="super_resolution", observation="small", head=dict(kind="reference", width=16, depth=1)),
         merge=dict(kind="super_resolution", observation="burst", head=dict(kind="burst", width=16, depth=1)),
+        video=dict(kind="super_resolution", observation="film", head=dict(kind="burst", width=16, depth=1)),
         detail=dict(kind="detail", observation="blurred", head=dict(kind="detail", width=16, depth=1)),
         balance=dict(kind="color", observation="cast"),
         style=dict(kind="color", observation="cast", head=dict(kind="reference", width=16, depth=1)),
@@ -81,20 +93,21 @@ def get_config() -> ConfigDict:
         # its geometry
         depth=dict(kind="depth", observation="clear", head=dict(kind="dense", width=16)),
         normals=dict(kind="normals", observation="clear", head=maps),
-        motion=dict(kind="flow", observation="pair", head=maps),
+        motion=dict(kind="flow", observation="pair", head=dict(kind="correlation", width=16)),
         # others like it
         generate=dict(kind="generation", observation="noised", head=dict(kind="velocity", width=32)),
     )
     c.model = dict(encoder=dict(kind="unet", width=16, depth=3, stem=2), sharing=dict(kind="hard", adapt="bias"))
     c.weighting = dict(kind="equal")
     c.optimizer = dict(kind="adamw", lr=2e-3, b2=0.95, schedule=dict(kind="warmup_cosine", warmup=50, final=0.05))
-    c.train = dict(steps=1600, seed=0, eval_every=800)
+    c.train = dict(steps=4000, seed=0, ema=0.998, eval_every=2000)
     admm, nothing = dict(kind="admm", prior=dict(kind="tv")), dict(kind="constant")
     c.compare = dict(
         deblur=[dict(kind="wiener"), admm],
         inpaint=[admm],
         enlarge=[admm],
         merge=[dict(kind="multiframe_tv"), dict(kind="iterative_back_projection")],
+        video=[dict(kind="multiframe_tv"), dict(kind="iterative_back_projection")],
         sense=[admm],
         balance=[dict(kind="gray_world")],
         edges=[dict(kind="canny")],

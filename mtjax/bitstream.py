@@ -18,6 +18,7 @@ from mtjax.photograph import view
 from mtjax.train import Trained
 
 MAGIC = b"mtjax\x00\x00\x01"
+MOST = 1 << 27  # pixels of an image
 HEADER = struct.Struct("<8sHHII")
 
 
@@ -67,8 +68,9 @@ class Codec:
 
 def pack(symbols: np.ndarray, counts: np.ndarray, size: tuple[int, int]) -> bytes:
     """The stream of symbols `[h, w, c]`, channel after channel, for an image of this height and width."""
-    if max(size) > 0xFFFF:
-        raise ValueError(f"an image of {size[0]}x{size[1]} pixels; a stream holds at most {0xFFFF} on a side")
+    if max(size) > 0xFFFF or size[0] * size[1] > MOST:
+        most = f"{0xFFFF} on a side and {MOST:,} in all"
+        raise ValueError(f"an image of {size[0]}x{size[1]} pixels; a stream holds at most {most}")
     coder = coding.queue.RangeEncoder()
     for channel, model in zip(np.moveaxis(symbols, -1, 0), distributions(counts), strict=True):
         coder.encode(np.ascontiguousarray(channel.reshape(-1) + LARGEST, np.int32), model)
@@ -96,9 +98,14 @@ def unpack(stream: bytes, counts: np.ndarray, multiple: int, stride: int) -> tup
         raise ValueError("the stream is damaged: its checksum does not fit")
     if of_counts != checksum(counts):
         raise ValueError("the stream was written by another network")
+    if not 0 < height * width <= MOST:
+        raise ValueError(f"the stream is of {height}x{width} pixels; expected at least one, and at most {MOST:,}")
     rows, columns = (-(-side // multiple) * multiple // stride for side in (height, width))
     coder = coding.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    channels = [np.asarray(coder.decode(model, rows * columns)) for model in distributions(counts)]
+    try:
+        channels = [np.asarray(coder.decode(model, rows * columns)) for model in distributions(counts)]
+    except AssertionError as error:  # what the coder raises
+        raise ValueError("the stream is damaged: it holds what no symbols give") from error
     return np.stack(channels, -1).reshape(rows, columns, len(counts)) - LARGEST, (height, width)
 
 

@@ -1,11 +1,12 @@
 """Whether a value from a config is what its annotation says, and that value in its one normal form."""
 
+import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Union
 
-from mtjax.registry import ConfigError, nearest
+from mtjax.registry import ConfigError, nearest, shown
 
 WORDS = {int: "an integer", float: "a number", str: "a string", bool: "true or false", type(None): "None"}
 
@@ -25,6 +26,12 @@ def container(annotation: Any) -> type | None:
     if issubclass(origin, Mapping):
         return dict
     return tuple if issubclass(origin, Sequence) else None
+
+
+def item(annotation: Any) -> Any:
+    """What an annotation says of the values of a mapping; `Any` if it says nothing."""
+    mappings = [member for member in members(annotation) if container(member) is dict]
+    return next((parts[1] for member in mappings if (parts := typing.get_args(member))), Any)
 
 
 def understood(annotation: Any) -> tuple[Any, ...]:
@@ -56,8 +63,8 @@ def conform(value: Any, annotation: Any, where: str) -> Any:
             return result
     choices = [choice for m in wanted if typing.get_origin(m) is Literal for choice in typing.get_args(m)]
     if choices and isinstance(value, str):
-        raise ConfigError(f"unknown {where} {value!r}; {nearest(value, choices)}")
-    raise ConfigError(f"{where} must be {' or '.join(describe(m) for m in wanted)}, got {value!r}")
+        raise ConfigError(f"unknown {where} {shown(value)}; {nearest(value, choices)}")
+    raise ConfigError(f"{where} must be {' or '.join(describe(m) for m in wanted)}, got {shown(value)}")
 
 
 def match(value: Any, member: Any, where: str) -> tuple[bool, Any]:
@@ -65,10 +72,10 @@ def match(value: Any, member: Any, where: str) -> tuple[bool, Any]:
     if typing.get_origin(member) is Literal:
         return value in typing.get_args(member), value
     if member is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, float) or is_integer(value)
         return number, float(value) if number else None
     if member is int:
-        return isinstance(value, int) and not isinstance(value, bool), value
+        return is_integer(value), value
     if member in WORDS:
         return isinstance(value, member), value
     if container(member) is dict:
@@ -80,6 +87,31 @@ def match(value: Any, member: Any, where: str) -> tuple[bool, Any]:
         return False, None
     kinds = parts if len(parts) == len(value) and Ellipsis not in parts else (parts[:1] or (Any,)) * len(value)
     return True, tuple(conform(v, kind, f"{where}[{i}]") for i, (v, kind) in enumerate(zip(value, kinds, strict=True)))
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer that a machine can count to."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Raises a ConfigError for the first name that cannot be part of a dotted key."""
+    for name in names:
+        if not str(name).isidentifier() or str(name).startswith("__"):
+            raise ConfigError(f"{where} has the name {shown(name)}: a name is letters, digits and underscores")
+
+
+def check_data(value: Any, where: str) -> None:
+    """Raises a ConfigError for a number that is not finite, or a wrong name, within tuples, lists and mappings too."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where} must be a finite number, got {value}")
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            check_data(item, f"{where}[{i}]")
+    if isinstance(value, Mapping):
+        check_names(value, where)
+        for key, item in value.items():
+            check_data(item, f"{where}.{key}")
 
 
 def describe(member: Any) -> str:

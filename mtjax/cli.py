@@ -2,21 +2,26 @@
 
 What goes wrong is one line on standard error: exit code 2 if the command or the config is wrong, 1 for anything else,
 130 when interrupted; `--debug` adds the traceback. A training run that was asked to stop (SIGTERM) saves and exits
-with 75.
+with 75; one that hangs is ended with 70.
 """
 
 import functools
 import logging
 import os
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from mtjax import __version__
 from mtjax.commands import COMMANDS, FLAGS, Arguments
 from mtjax.config import ConfigError, nearest, normalize, one_line
+
+PATIENCE = 3.0  # seconds that threads have to end after the command did
 
 
 def usage(name: str | None = None) -> str:
@@ -54,7 +59,8 @@ def find(words: Sequence[str]) -> tuple[str, str]:
     if operand and len(words) == 2:
         return words[0], words[1]
     if operand:
-        raise ConfigError(f"mtjax {words[0]} takes one file: mtjax {words[0]} {operand} --flag=value ...")
+        what = "file" if operand == "PHOTO" else "name"
+        raise ConfigError(f"mtjax {words[0]} takes one {what}: mtjax {words[0]} {operand} --flag=value ...")
     if name in COMMANDS:
         return name, ""
     firsts = {command.split()[0] for command in COMMANDS}
@@ -171,5 +177,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, ConfigError) else 1
 
 
+def script() -> NoReturn:
+    """What a shell runs: one command, and then the end, though a thread may still wait for what never comes."""
+    code = main()
+    threading.Thread(target=end_if_stuck, args=(code,), daemon=True).start()
+    sys.exit(code)
+
+
+def end_if_stuck(code: int) -> None:
+    """Ends the process where Python would wait for threads that do not end, such as one that reads a hung disk."""
+    time.sleep(PATIENCE)
+    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

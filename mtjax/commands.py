@@ -1,11 +1,12 @@
 """What `mtjax` can do: flags, commands, and the function behind each, which imports what it needs when called."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mtjax.config import read, resolve
+from mtjax.config import ConfigError, read, resolve
 
 # By name: type, or the values that it may have; default; meaning.
 FLAGS: dict[str, tuple[Any, Any, str]] = {
@@ -30,7 +31,7 @@ FLAGS: dict[str, tuple[Any, Any, str]] = {
         str,
         None,
         "picture to write (default: data.png; of generate, samples.png; of solve, restored.png, or a .npy file); of "
-        "predict and export, a folder",
+        "protocol, a .json file; of predict and export, a folder",
     ),
     "label": (
         str,
@@ -45,14 +46,24 @@ FLAGS: dict[str, tuple[Any, Any, str]] = {
         "as-trained",
         "what happened to the photograph: as-trained, as in the config; clean, nothing",
     ),
+    "data": (str, None, "folder of the pictures that a protocol names"),
+    "task": (str, None, "whose head has a row of its own (default: the only one that gives an image)"),
+    "scale": (str, None, "how many times as large to make images of any size, such as 2.5 (default: as in training)"),
     "operator": (str, "identity", "what happened to the photograph: a kind of operator; --operator.NAME=VALUE sets it"),
     "kernel": (str, None, "of --operator=blur: a kernel's file, or its kind, such as gaussian"),
     "mask": (str, None, "of --operator=mask: a picture that is white where pixels are known"),
     "method": (str, "admm", "the solver, see `mtjax show solvers`; --method.NAME=VALUE sets a parameter of it"),
     "prior": (str, None, "its prior, where it takes one (default: tv); --prior.NAME=VALUE sets a parameter of it"),
     "weight": (str, "auto", "what the method leaves open: a number, or auto, by cross-validation"),
+    "coordinator": (str, None, "HOST:PORT of process 0 (default: as Slurm, Open MPI, Kubernetes or Cloud TPU say)"),
+    "num_processes": (int, None, "how many processes the run has (default: as they say, or this one alone)"),
+    "process_id": (str, None, "number of this process, from 0 (default: as they say)"),
+    "local_processes": (int, None, "so many processes on this machine, each with --devices-per-process CPU devices"),
+    "devices_per_process": (int, None, "CPU devices of each of the --local-processes (default: 1)"),
     "debug": (bool, False, "show the traceback of an error, and what the libraries log"),
 }
+
+CLUSTER = ("coordinator", "num_processes", "process_id", "local_processes", "devices_per_process")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +99,49 @@ class Arguments:
         """The resolved config and its overrides."""
         return resolve(read(self.flags["config"]), self.changes)
 
+    def words(self, without: tuple[str, ...]) -> list[str]:
+        """The flags as they stand on a command line, those named left out."""
+        given = {name.replace("_", "-"): value for name, value in self.flags.items() if name not in without}
+        said = [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items() if value]
+        return [*said, *self.changes]
+
+
+def together(command: str, arguments: Arguments) -> int | None:
+    """Meets the other processes that the flags of CLUSTER or the environment tell of, or starts them on this machine.
+
+    Returns:
+        The exit code of those that were started; None where it is for this process to do what the command does.
+
+    Raises:
+        ConfigError: the flags do not fit together.
+    """
+    from mtjax.train import cluster, local
+
+    flags = arguments.flags
+    processes, devices = flags["local_processes"], flags["devices_per_process"]
+    if devices and not processes:
+        raise ConfigError("--devices-per-process is for --local-processes=N; else JAX finds the devices itself")
+    if processes:
+        words = [command, *arguments.words(without=("local_processes", "devices_per_process"))]
+        return local.launch(words, processes, devices or 1)
+    detected = cluster.detect(os.environ, cluster.has_tpu())
+    if setting := cluster.chosen(detected, flags["coordinator"], flags["num_processes"], flags["process_id"]):
+        cluster.join(setting)
+    return None
+
 
 def train(arguments: Arguments) -> int:
     """Trains, or goes on with what was begun in the workdir."""
     config, overrides = arguments.config()
-    from mtjax.train import run
+    from mtjax.train import distributed, run
 
+    if (code := together("train", arguments)) is not None:
+        return code
     workdir = arguments.flags["workdir"]
     code = run(config, overrides, workdir)
-    print(f"stopped and saved; the same command goes on in {workdir}" if code else f"done: {workdir}/evaluation.json")
+    if distributed.is_main():
+        stopped = f"stopped and saved; the same command goes on in {workdir}"
+        print(stopped if code else f"done: {workdir}/evaluation.json")
     return code
 
 
@@ -118,6 +163,22 @@ def compare(arguments: Arguments) -> int:
     return compare_command(flags["workdir"], limit=flags["limit"], single_task=flags["single_task"])
 
 
+def protocol(arguments: Arguments) -> int:
+    """Carries a published protocol out, and prints our rows beside the published ones."""
+    from mtjax.compare.protocols.command import protocol_command
+
+    asked = {name: arguments.flags[name] for name in ("data", "workdir", "task", "out")}
+    return protocol_command(arguments.operand, **asked)
+
+
+def show_protocols(arguments: Arguments) -> int:
+    """Prints the names of the published protocols."""
+    from mtjax.compare.protocols.command import list_protocols
+
+    del arguments
+    return list_protocols()
+
+
 def ablate(arguments: Arguments) -> int:
     """Trains every task alone and every weighting on every sharing, under one budget."""
     config, _ = arguments.config()
@@ -136,11 +197,12 @@ def relate(arguments: Arguments) -> int:
 
 
 def predict(arguments: Arguments) -> int:
-    """Writes what every task of a trained network says of one photograph."""
+    """Writes what every task of a trained network says of one photograph, or of the frames of a burst."""
     from mtjax.predict import predict_command
 
     flags = arguments.flags
-    return predict_command(flags["workdir"], arguments.operand, flags["out"], flags["observation"])
+    asked = (flags[name] for name in ("out", "observation", "scale"))
+    return predict_command(flags["workdir"], arguments.operand, *asked)
 
 
 def export(arguments: Arguments) -> int:
@@ -169,6 +231,14 @@ def generate(arguments: Arguments) -> int:
     return generate_command(arguments.flags["workdir"], arguments.flags["out"] or "samples.png", **asked)
 
 
+def doctor(arguments: Arguments) -> int:
+    """Looks whether this machine can do what a run relies on."""
+    from mtjax.doctor import doctor_command
+
+    code = together("doctor", arguments)
+    return doctor_command(arguments.flags["workdir"] or ".") if code is None else code
+
+
 def shows(name: str) -> Callable[[Arguments], int]:
     """The function behind `mtjax show NAME`."""
 
@@ -183,10 +253,17 @@ def shows(name: str) -> Callable[[Arguments], int]:
 
 
 COMMANDS = {
-    "train": Command("train a recipe, or resume it: the same command again", ("config", "workdir"), (), train),
+    "train": Command("train a recipe, or resume it: the same command again", ("config", "workdir"), CLUSTER, train),
     "eval": Command("every metric of every task on one split", ("workdir",), ("split",), evaluate),
     "compare": Command(
         "learned heads and classical solvers on the same observations", ("workdir",), ("single_task", "limit"), compare
+    ),
+    "protocol": Command(
+        "a published protocol: our figures beside the published ones, see `mtjax show protocols`",
+        (),
+        ("data", "workdir", "task", "out"),
+        protocol,
+        operand="PROTOCOL",
     ),
     "ablate": Command(
         "every task alone and every weighting on every sharing, with one budget and several seeds; resumes",
@@ -196,9 +273,9 @@ COMMANDS = {
     ),
     "relate": Command("which tasks help each other, and which to train together", ("workdir",), (), relate),
     "predict": Command(
-        "what every task of a trained network says of one photograph",
+        "what every task of a trained network says of one photograph, or of a burst: a folder of its frames",
         ("workdir",),
-        ("observation", "out"),
+        ("observation", "scale", "out"),
         predict,
         operand="PHOTO",
     ),
@@ -217,6 +294,7 @@ COMMANDS = {
         ("out", "label", "count", "steps", "guidance"),
         generate,
     ),
+    "doctor": Command("what this machine is, and what does not work on it", (), ("workdir", *CLUSTER), doctor),
     "show config": Command("the resolved config, and what the command line changed", ("config",), (), shows("config")),
     "show data": Command("one batch as a picture", ("config",), ("out",), shows("data")),
     "show model": Command("parameters and FLOPs by module", ("config",), (), shows("model")),
@@ -230,4 +308,5 @@ COMMANDS = {
         "the weightings that a config may name, with their parameters", (), (), shows("weightings")
     ),
     "show networks": Command("the encoders, sharings and heads that a config may name", (), (), shows("networks")),
+    "show protocols": Command("the published protocols", (), (), show_protocols),
 }

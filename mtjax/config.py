@@ -3,7 +3,6 @@
 What a config may hold is in `mtjax.schema`. Nothing heavy is imported before a config is resolved.
 """
 
-import copy
 import difflib
 import importlib.util
 import inspect
@@ -16,8 +15,11 @@ from typing import Any
 
 from mtjax.checks import conform, container, understood
 from mtjax.record import load, locked, save
-from mtjax.registry import ConfigError, lookup, nearest, one_line
-from mtjax.schema import AT_LEAST, Completion, check_keys
+from mtjax.registry import ConfigError, cut, lookup, nearest, one_line, shown
+from mtjax.schema import AT_LEAST, Completion, check_keys, mapping
+
+DEEPEST = 32  # levels of nesting
+KEY = re.compile(r"\w+(\[[0-9]+\])*(\.\w+(\[[0-9]+\])*)*")  # a.b[0].c
 
 
 def read(path: str) -> Any:
@@ -50,11 +52,11 @@ def read(path: str) -> Any:
         return module.get_config(argument) if colon else module.get_config()
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{file}{line_in(file, error)}: {one_line(error)}") from error
 
 
-def line_in(file: Path, error: Exception) -> str:
+def line_in(file: Path, error: BaseException) -> str:
     """`:line` where the file raised the error, or where it cannot be parsed."""
     if isinstance(error, SyntaxError):
         return f":{error.lineno}" if error.filename == str(file) else ""
@@ -80,7 +82,7 @@ def resolve(raw: Any, arguments: Sequence[str] = ()) -> tuple[Any, dict[str, Any
     """
     raw = plain(raw)
     if not isinstance(raw, dict):
-        raise ConfigError(f"a config must be a ConfigDict or dict, got {raw!r}")
+        raise ConfigError(f"a config must be a ConfigDict or dict, got {shown(raw)}")
     assigned = assignments(arguments)
     chosen = assigned.pop("tasks", None)
     if chosen is not None:
@@ -98,15 +100,33 @@ def resolve(raw: Any, arguments: Sequence[str] = ()) -> tuple[Any, dict[str, Any
     return locked(tree), overrides
 
 
-def plain(value: Any) -> Any:
-    """ConfigDicts and their references as dicts and values, in a copy."""
+def plain(value: Any, where: str = "", above: tuple[int, ...] = ()) -> Any:
+    """ConfigDicts and their references as dicts and values, in a copy.
+
+    Args:
+        value: of the key `where`.
+        where: its dotted key, for messages.
+        above: the identities of what it is in.
+
+    Raises:
+        ConfigError: a value that is no data, a key that is no string, or something that holds itself.
+    """
     if hasattr(value, "to_dict"):
         value = value.to_dict()
+    if id(value) in above or len(above) > DEEPEST:
+        raise ConfigError(f"{cut(where)}: a config holds itself there, or is nested more than {DEEPEST} deep")
+    inside = (*above, id(value))
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(plain(item) for item in value) if type(value) in (list, tuple) else value
-    return copy.copy(value)
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(f"{where or 'a config'} has the key {shown(key)}, which is no string")
+        return {key: plain(item, f"{where}.{key}" if where else key, inside) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(plain(item, f"{where}[{i}]", inside) for i, item in enumerate(value))
+    if value is not None and not isinstance(value, bool | int | float | str):
+        wanted = "a number, a string, None, or a dict, list or tuple of such"
+        raise ConfigError(f"{where} must be {wanted}, got {shown(value)}")
+    return value
 
 
 def normalize(arguments: Sequence[str]) -> list[str]:
@@ -135,9 +155,14 @@ def assignments(arguments: Sequence[str]) -> dict[str, str]:
         path = name.removeprefix("no").removeprefix("config.")
         if not name.removeprefix("no").startswith("config.") or not path:
             raise ConfigError(f"unknown flag --{name}; a key of the config is --config.{path or 'key'}=value")
+        if not KEY.fullmatch(path):
+            raise ConfigError(f"--config.{cut(path)} is no key, such as --config.a.b=value and --config.a[0].b=value")
         found.pop(path, None)
         found[path] = text if equals else "false" if negated else "true"
     return found
+
+
+NAMING_TASKS = ("tasks", "observations", "compare", "optimizer", "weighting")
 
 
 def keep_tasks(raw: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -147,19 +172,16 @@ def keep_tasks(raw: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
         ConfigError: an unknown task, or none at all.
     """
     names = [name.strip(" '\"") for name in names]
-    tasks = raw.get("tasks", {})
-    check_keys(names, tasks, "--config.tasks", "task")
-    kept = {name: task for name, task in tasks.items() if name in names}
-    used = {task.get("observation") for task in kept.values()}
+    part = {name: mapping(raw.get(name, {}), name) for name in NAMING_TASKS}
+    check_keys(names, part["tasks"], "--config.tasks", "task")
+    kept = {name: mapping(task, f"tasks.{name}") for name, task in part["tasks"].items() if name in names}
+    used = [task.get("observation") for task in kept.values()]
     result = {**raw, "tasks": kept}
-    result["observations"] = {k: v for k, v in raw.get("observations", {}).items() if k in used}
-    result["compare"] = {k: v for k, v in raw.get("compare", {}).items() if k in kept}
-    if "per_task" in (optimizer := raw.get("optimizer", {})):
-        own = {k: v for k, v in optimizer["per_task"].items() if k in kept}
-        result["optimizer"] = {**optimizer, "per_task": own}
-    weights = raw.get("weighting", {}).get("weights")
-    if isinstance(weights, Mapping):
-        result["weighting"] = {**raw["weighting"], "weights": {k: v for k, v in weights.items() if k in kept}}
+    result["observations"] = {k: v for k, v in part["observations"].items() if k in used}
+    result["compare"] = {k: v for k, v in part["compare"].items() if k in kept}
+    for section, key in (("optimizer", "per_task"), ("weighting", "weights")):
+        if isinstance(own := part[section].get(key), Mapping):
+            result[section] = {**part[section], key: {k: v for k, v in own.items() if k in kept}}
     return result
 
 
@@ -181,7 +203,7 @@ def check_path(config: Any, path: str) -> None:
         elif isinstance(here, list | tuple):
             raise ConfigError(f"unknown --config.{path}: {place} is a list; its first entry is {place}[0]")
         elif not isinstance(here, dict):
-            raise ConfigError(f"unknown --config.{path}: {place} is a value, {here!r}, and has no keys")
+            raise ConfigError(f"unknown --config.{path}: {place} is a value, {shown(here)}, and has no keys")
         elif step not in here:
             raise ConfigError(f"unknown key {step!r} in {place} (--config.{path}); {nearest(step, here)}")
         else:
@@ -205,7 +227,7 @@ def override(
             "config", config, flag_values=values, lock_config=True, sys_argv=arguments
         )
         values(["mtjax", *arguments])
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # config_flags parses with Python's own parser, which has limits of its own
         path = re.sub(r"^flag --config\.([^=]+)=.*", r"\1", str(error))
         if path in assigned:
             conform(assigned[path], types.get(path, Any), path)

@@ -1,52 +1,43 @@
-"""`mtjax predict`: everything that a trained network has to say about one photograph."""
+"""`mtjax predict`: all that a trained network has to say about one photograph, or about the frames of a burst."""
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from mtjax.facts import facts, finite
-from mtjax.photograph import Mode, Unfit, View, view, with_channels
-from mtjax.solve import read_observation
-from mtjax.tasks import Task
-from mtjax.tasks.reconstruction import image_picture
+from mtjax.facts import finite
+from mtjax.frames import aligned, read_frames
+from mtjax.photograph import STILL, Mode, Unfit, View, is_burst, view, with_channels
+from mtjax.reading import Network, Said
+from mtjax.registry import ConfigError
 from mtjax.tiles import TILE, tiled
 from mtjax.train import Trained, restore
 
-
-@dataclasses.dataclass(frozen=True)
-class Said:
-    """What one task says of a photograph.
-
-    picture: `[H, W, 3]` of type uint8. facts: numbers and classes, as JSON has them. how: what was done to the
-    photograph before, in a few words.
-    """
-
-    picture: np.ndarray
-    facts: dict[str, Any]
-    how: str
+LARGEST_SCALE = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What all tasks say, by name; the noise's standard deviation by observation; and why a task says nothing."""
+    """What all tasks say, by name; the noise's standard deviation by observation; why a task says nothing; and how the
+    frames `[K, 2]` are moved against the first (down, right), in pixels.
+    """
 
     said: dict[str, Said]
     levels: dict[str, float]
     skipped: dict[str, str]
+    motion: np.ndarray
 
 
-def predict_command(workdir: str, photo: str, out: str | None, observation: Mode) -> int:
+def predict_command(workdir: str, photo: str, out: str | None, observation: Mode, scale: str | None) -> int:
     """Writes a picture per task and predictions.json into a folder, and says so, one line per task."""
-    pixels = np.asarray(read_observation(Path(photo), "the photograph"))
+    times = None if scale is None else read_scale(scale)
+    frames = read_frames(Path(photo))
     folder = Path(out or f"{Path(photo).stem}-predicted")
-    result = predict(restore(workdir), pixels, observation)
+    result = predict(restore(workdir), frames, observation, scale=times)
     folder.mkdir(parents=True, exist_ok=True)
     for name, said in result.said.items():
         Image.fromarray(said.picture).save(folder / f"{name}.png")
@@ -55,8 +46,9 @@ def predict_command(workdir: str, photo: str, out: str | None, observation: Mode
         print(f"{name}: skipped, {reason}")
     summary = {
         "photograph": photo,
-        "height": pixels.shape[0],
-        "width": pixels.shape[1],
+        "height": frames.shape[1],
+        "width": frames.shape[2],
+        "motion": finite(result.motion),
         "observation": observation,
         "noise_level": {name: finite(level) for name, level in result.levels.items()},
         "tasks": {name: {"picture": f"{name}.png", "how": s.how, **s.facts} for name, s in result.said.items()},
@@ -67,52 +59,83 @@ def predict_command(workdir: str, photo: str, out: str | None, observation: Mode
     return 0
 
 
-def predict(trained: Trained, photo: np.ndarray, mode: Mode = "as-trained", *, tile: int = TILE) -> Predictions:
-    """What every task says of a photograph `[H, W, C]`, which is the observation itself, see `photograph.view`.
+def read_scale(text: str) -> Fraction:
+    """The scale that a text stands for.
+
+    Hundredths at most, so that tiles of few pixels have sides that are whole numbers of pixels at either scale.
+
+    Raises:
+        ConfigError: no such number, or one that is out of range.
+    """
+    try:
+        scale = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        scale = Fraction(0)
+    if not 1 <= scale <= LARGEST_SCALE or 100 % scale.denominator:
+        raise ConfigError(f"--scale={text}; expected a number from 1 to {LARGEST_SCALE} with two decimals at most")
+    return scale
+
+
+def predict(
+    trained: Trained, photo: np.ndarray, mode: Mode = "as-trained", *, scale: Fraction | None = None, tile: int = TILE
+) -> Predictions:
+    """What every task says of a photograph, which is the observation itself, see `photograph.view`.
 
     Tasks that give maps see it in tiles, if it is larger than one. The network normalizes what it sees, tile by tile,
     so a map is not quite that of the whole photograph. Other tasks see it whole, and no larger than the pictures that
-    they were trained with.
+    they were trained with. Tasks that read bursts see all frames, registered here, and others the first one.
 
     Args:
         trained: a trained network.
-        photo: gray or color; it gets as many channels as the network reads.
+        photo: `[H, W, C]`, or the frames `[K, H, W, C]` of a burst, of which the first is to be told about; gray or
+            color; it gets as many channels as the network reads.
         mode: what happened to it: as in training, or nothing.
-        tile: in pixels.
+        scale: how many times as large the images are to be that can have any size.
+        tile: in pixels, of a photograph; tiles of a burst, or of images much larger than they, have smaller sides.
 
     Raises:
+        ConfigError: a scale, and no task whose images can have any size.
         ValueError: no task can be done.
     """
-    photo = with_channels(np.asarray(photo, np.float32), trained.source_info.image_shape[-1])
-    large = max(photo.shape[:2]) > tile
-    views, skipped = views_of(trained, photo, mode, whole=not large)
-    network = Network(trained, views, tuple(name for name in trained.tasks if name not in skipped))
+    frames = with_channels(np.asarray(photo, np.float32), trained.source_info.image_shape[-1])
+    frames, motion = frames if photo.ndim == 4 else frames[None], STILL
+    if len(frames) > 1 and any(map(is_burst, trained.experiment.observations.values())):
+        frames, motion = aligned(frames)
+    photo, offsets = np.concatenate(list(frames), axis=-1), motion - np.round(motion)
+    views, skipped = views_of(trained, photo, offsets, mode, whole=max(photo.shape[:2]) <= tile)
+    network = Network(trained, views, tuple(name for name in trained.tasks if name not in skipped), scale)
+    if scale is not None and not network.scaled:
+        raise ConfigError(f"scale={float(scale):g}: no task can do it; expected one with a head such as 'implicit'")
     maps, others = network.kinds(photo[:tile, :tile])
-    small = reduced(photo, min(trained.source_info.image_shape[:2]))
     said: dict[str, Said] = {}
-    if large and maps:
-        align = trained.model.encoder.strides[-1]  # type: ignore[attr-defined]
-        tile -= tile % align
-        images = tiled(network.program(maps, images=True), photo, tile=tile, overlap=tile // 5, align=align)
-        said |= {n: network.say(n, images[n], f"in tiles of {tile}x{tile}", images=True) for n in maps}
-        maps = ()
+    for (side, align), names in network.grouped(maps, tile).items():
+        if max(photo.shape[:2]) > side:
+            images = tiled(network.program(names, images=True), photo, tile=side, overlap=side // 5, align=align)
+            said |= {n: network.say(n, images[n], f"in tiles of {side}x{side}", images=True) for n in names}
+    small = reduced(photo, min(trained.source_info.image_shape[:2]))
+    whole = tuple(name for name in maps if name not in said)
     if small is photo:  # then all is one call
-        maps, others = (*maps, *others), ()
-    reduced_to = f"whole, reduced to {small.shape[1]}x{small.shape[0]}"
-    for names, seen, how in ((maps, photo, "whole"), (others, small, reduced_to)):
-        if names:
-            predictions = jax.device_get(network.program(names)(seen))
-            said |= {name: network.say(name, predictions[name], how) for name in names}
+        whole, others = (*whole, *others), ()
+    said |= network.whole(whole, photo, "whole")
+    if others:
+        offsets = offsets * (small.shape[0] / photo.shape[0])
+        of_small, _ = views_of(trained, small, offsets, mode, whole=True)
+        said |= Network(trained, of_small, others).whole(
+            others, small, f"whole, reduced to {small.shape[1]}x{small.shape[0]}"
+        )
     ordered = {name: said[name] for name in trained.tasks if name in said}
-    return Predictions(ordered, {name: seen.level for name, seen in views.items()}, skipped)
+    return Predictions(ordered, {name: seen.level for name, seen in views.items()}, skipped, motion)
 
 
-def views_of(trained: Trained, photo: np.ndarray, mode: Mode, whole: bool) -> tuple[dict[str, View], dict[str, str]]:
+def views_of(
+    trained: Trained, photo: np.ndarray, offsets: np.ndarray, mode: Mode, whole: bool
+) -> tuple[dict[str, View], dict[str, str]]:
     """How the photograph is read, by observation; and why a task cannot be done, by task.
 
     Args:
         trained: a trained network.
-        photo: `[H, W, C]`.
+        photo: `[H, W, K C]`, the frames joined as channels.
+        offsets: `[K, 2]`, as in `photograph.view`.
         mode: as in `predict`.
         whole: whether the photograph is small enough to be read at once.
 
@@ -122,7 +145,7 @@ def views_of(trained: Trained, photo: np.ndarray, mode: Mode, whole: bool) -> tu
     views, unfit = {}, {}
     for name, spec in trained.experiment.observations.items():
         try:
-            seen = view(spec, trained.source_info, photo, mode)
+            seen = view(spec, trained.source_info, photo, mode, offsets)
             if not (whole or seen.local):
                 raise Unfit("its operator is another at each place, and the photograph is too large for one")
             views[name] = seen
@@ -140,74 +163,6 @@ def views_of(trained: Trained, photo: np.ndarray, mode: Mode, whole: bool) -> tu
     if len(skipped) == len(trained.tasks):
         raise ValueError(f"no task can read this photograph: {next(iter(skipped.values()))}")
     return views, skipped
-
-
-class Network:
-    """The part of a trained network that can read a photograph, seen in one way for each observation."""
-
-    def __init__(self, trained: Trained, views: Mapping[str, View], names: tuple[str, ...]):
-        self.trained, self.views, whole = trained, views, trained.model
-        sharing = whole.sharing
-        kept = tuple(whole.heads) if sharing.copies or sharing.mixes else names
-        self.names = names
-        self.model = dataclasses.replace(
-            whole,
-            heads={name: whole.heads[name] for name in kept},
-            reads={name: whole.reads[name] for name in kept},
-        )
-
-    def apply(self, params: Any, photo: Any, names: tuple[str, ...]) -> dict[str, Any]:
-        """The named tasks' predictions of a photograph `[H, W, C]`, without a batch axis; one pass of the encoder."""
-        read = {self.model.reads[name] for name in self.model.heads}
-        observed = {name: seen.observed(photo) for name, seen in self.views.items() if name in read}
-        predictions = self.model.decode(params, self.model.encode(params, observed), observed, names)
-        return jax.tree.map(lambda leaf: leaf[0], predictions)
-
-    def program(self, names: tuple[str, ...], images: bool = False) -> Callable[[Any], dict[str, Any]]:
-        """The compiled `apply` of some tasks; with `images`, of those that restore an image, that alone."""
-
-        @jax.jit
-        def run(params: Any, photo: Any) -> dict[str, Any]:
-            predictions = self.apply(params, photo, names)
-            return {n: shown(self.trained.tasks[n], p) if images else p for n, p in predictions.items()}
-
-        return lambda photo: run(self.trained.params, photo)
-
-    def kinds(self, photo: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names of the tasks whose predictions are maps as large as a photograph, or larger; and of all others."""
-
-        def images(params: Any) -> dict[str, Any]:
-            predictions = self.apply(params, jnp.asarray(photo), self.names)
-            return {name: shown(self.trained.tasks[name], said) for name, said in predictions.items()}
-
-        shapes = jax.eval_shape(images, self.trained.params)
-        maps = tuple(name for name in self.names if is_map(shapes[name], photo.shape))
-        return maps, tuple(name for name in self.names if name not in maps)
-
-    def say(self, name: str, prediction: Any, how: str, images: bool = False) -> Said:
-        """A task's prediction as a picture and as numbers."""
-        task = self.trained.tasks[name]
-        if images and task.restores:
-            return Said(image_picture(prediction), {}, how)
-        told = facts(task.kind, self.trained.config.tasks[name], self.trained.source_info, prediction)
-        return Said(np.ascontiguousarray(task.picture(prediction)), told, how)
-
-
-def shown(task: Task, prediction: Any) -> Any:
-    """The image that a prediction stands for, if it does for any, and else itself."""
-    return prediction if task.restored is None else task.restored(prediction)
-
-
-def is_map(prediction: Any, shape: tuple[int, ...]) -> bool:
-    """Whether each array of a prediction has a value for each pixel, or several, that can be blended."""
-
-    def fits(leaf: Any) -> bool:
-        if leaf.ndim < 2 or not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return False
-        (rows, more_rows), (columns, more_columns) = (divmod(leaf.shape[axis], shape[axis]) for axis in range(2))
-        return rows == columns >= 1 and not more_rows and not more_columns
-
-    return all(map(fits, jax.tree.leaves(prediction)))
 
 
 def reduced(photo: np.ndarray, shortest: int) -> np.ndarray:

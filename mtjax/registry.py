@@ -3,8 +3,12 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+LONGEST = 300  # characters of a value, or of another library's message, that a message of ours shows
+
+FREE = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
 
 
 class ConfigError(ValueError):
@@ -29,23 +33,62 @@ def lookup(registry: Mapping[str, Any], kind: Any, where: str) -> Any:
         where: the config key or argument that holds `kind`, for the message.
 
     Raises:
-        ConfigError: an unknown name, with the nearest one, or an import that fails, with the reason.
+        ConfigError: an unknown name, with the nearest one; an import that fails, with the reason; or what is imported
+            cannot stand among the entries.
     """
     if not isinstance(kind, str):
-        raise ConfigError(f"{where} must be a name, got {kind!r}")
+        raise ConfigError(f"{where} must be a name, got {shown(kind)}")
     if kind in registry:
         return registry[kind]
-    if ":" not in kind:
-        raise ConfigError(f"unknown {where} {kind!r}; {nearest(kind, registry)}")
+    if ":" not in kind or not registry or not all(callable(entry_function(entry)) for entry in registry.values()):
+        raise ConfigError(f"unknown {where} {shown(kind)}; {nearest(kind, registry)}")
+    found = imported(kind, where)
+    refuse_other_sort(found, list(registry.values()), f"{where}={kind!r}")
+    return found
+
+
+def imported(kind: str, where: str) -> Any:
+    """What `"package.module:Name"` names. Importing a module runs it: a config is trusted as far as what it names.
+
+    Raises:
+        ConfigError: the import fails, with the reason, or the module has no such name, with the nearest one.
+    """
     module_name, _, name = kind.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(f"{where}={kind!r}: cannot import {module_name!r}: {one_line(error)}") from error
-    if not hasattr(module, name):
-        public = [other for other in vars(module) if not other.startswith("_")]
-        raise ConfigError(f"{where}={kind!r}: {module_name} has no {name!r}; {nearest(name, public)}")
-    return getattr(module, name)
+        if hasattr(module, name):
+            return getattr(module, name)
+    except (Exception, SystemExit) as error:  # SystemExit: a script that was never meant to be imported
+        raise ConfigError(f"{where}={shown(kind)}: cannot import {module_name!r}: {one_line(error)}") from error
+    public = [other for other in vars(module) if not other.startswith("_")]
+    raise ConfigError(f"{where}={kind!r}: {module_name} has no {name!r}; {nearest(name, public)}")
+
+
+def refuse_other_sort(found: Any, entries: Sequence[Any], what: str) -> None:
+    """Raises a ConfigError unless what was imported can stand among these entries of a table, before it is called.
+
+    Where all are classes of one base, it must be another. What mtjax gives an entry is positional-only, and what the
+    config gives it keyword-only, so no function that merely happens to be importable is called with a config's values.
+    """
+    if all(inspect.isclass(entry) for entry in entries):
+        base = next(cls for cls in entries[0].__mro__ if all(issubclass(entry, cls) for entry in entries))
+        if not (inspect.isclass(found) and issubclass(found, base)):
+            raise ConfigError(f"{what} must be a class derived from {base.__name__}, got {shown(found)}")
+        return
+    wanted = min((given_by_position(entry) for entry in entries), key=len)
+    try:
+        kinds = {p.kind for p in inspect.signature(entry_function(found)).parameters.values()}
+        fits = len(given_by_position(found)) == len(wanted) and not kinds & FREE
+    except (TypeError, ValueError):  # not called at all, or a built-in that does not say how
+        fits = False
+    if not fits:
+        raise ConfigError(f"{what} must be called as ({', '.join(wanted)}, /, *, ...), got {shown(found)}")
+
+
+def given_by_position(entry: Any) -> list[str]:
+    """The names of an entry's positional-only parameters that have no default."""
+    parameters = inspect.signature(entry_function(entry)).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.default is p.empty]
 
 
 def entry_function(entry: Any) -> Callable[..., Any]:
@@ -69,7 +112,25 @@ def one_line(error: BaseException) -> str:
     """
     kind = type(error)
     if isinstance(error, ConfigError) or kind.__module__.startswith("mtjax"):
-        return " ".join(str(error).split())
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        return cut(printable(" ".join(str(error).split())), 5 * LONGEST)
+    first = cut(printable(next((line.strip() for line in str(error).splitlines() if line.strip()), "")))
     speaks = isinstance(error, ValueError | OSError | ImportError) and first
     return first if speaks else f"{kind.__name__}: {first}".rstrip(": ")
+
+
+def printable(text: str) -> str:
+    """A text in which line breaks, terminal codes and the like, as a file's name may hold, are escaped."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: on one line, and cut where it is long."""
+    try:
+        return cut(" ".join(repr(value).split()))
+    except Exception:  # such as for an integer of more digits than Python prints
+        return f"something of type {type(value).__name__}"
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """The beginning of a text that is too long for a message; others whole."""
+    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -14,8 +14,9 @@ from mtjax.data.pipeline import batch_at
 from mtjax.models.grouping import MOST_TASKS, affinity, propose_groups
 from mtjax.models.sharing.relation import Relation
 from mtjax.train import Trained, restore
+from mtjax.train.backward import pairwise
 from mtjax.train.balancing import diagnostics, shared_parameters
-from mtjax.train.gradients import pairwise, task_losses
+from mtjax.train.gradients import task_losses
 from mtjax.train.step import prepare_for_evaluation
 from mtjax.typing import Array, Batch, Float, Params
 

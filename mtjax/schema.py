@@ -12,8 +12,8 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from mtjax.checks import conform, container, understood
-from mtjax.registry import ConfigError, accepted, entry_function, lookup, nearest
+from mtjax.checks import check_data, check_names, conform, container, item, understood
+from mtjax.registry import ConfigError, accepted, entry_function, imported, lookup, nearest, shown
 
 # A parameter of one of these names holds a node, at any depth; its kind is looked up in this table.
 NODES = {
@@ -52,6 +52,11 @@ AUGMENT = {
     "scale": (tuple[float, float], (1.0, 1.0)),  # range of magnification
     "normalize": (bool, False),  # stretch each picture to [0, 1]; in evaluation too
 }
+MESH = {
+    "model": (int, 1),  # devices that work on the same examples, with shard="full"; the batch is split over the others
+    "shard": (Literal["replicated", "full"], "replicated"),  # the state whole on every device, or split over all
+}
+TABLES = {"data.augment": AUGMENT, "train.mesh": MESH}  # by dotted key
 OPTIMIZER = {
     "lr": (float, 1e-3),  # highest learning rate
     "clip": (float, 1.0),  # global norm that gradients are clipped to; 0 does not clip
@@ -70,6 +75,7 @@ WEIGHTING = {
 OBSERVATION = {
     "operator": (dict, REQUIRED),
     "noise": (dict, REQUIRED),
+    "clip": (str | None, None),  # field of the data, frames [T, H, W, C], observed in the image's place by a burst
     "fused": (Sequence[str], ()),  # fields of the data, maps as large as the observation, that the encoder reads too
     "given": (Sequence[str], ()),  # fields of the data that heads read beside the features
     "withheld": (float, 0.0),  # share of training examples that go without them, each field on its own
@@ -80,18 +86,24 @@ TRAIN = {
     "precision": (Literal["float32", "bfloat16"], "float32"),  # inside the network; solvers and losses are float32
     "remat": (bool, False),  # compute activations again on the way back: less memory, more time
     "mode": (Literal["jit", "pmap"], "jit"),  # how the step is compiled for several devices
+    "mesh": (dict, {}),  # how the devices are arranged; its keys are those of MESH
+    "accumulate": (int, 1),  # parts that a batch goes through the network in, one after the other: less memory
     "ema": (float, 0.0),  # decay of an average of the parameters, which is then what is evaluated and used; 0: none
     "log_every": (int, 20),  # steps between lines of metrics
     "eval_every": (int, 0),  # steps between evaluations on the validation split; 0: once per epoch
     "checkpoint_every": (int, 200),  # steps between checkpoints
     "skip_limit": (int, 20),  # updates in a row that may be skipped because they are not finite; then the run stops
+    "spike": (float, 0.0),  # standard deviations above its mean at which a log loss is no longer believed; 0: none
+    "watchdog": (float, 1800.0),  # longest wait in seconds for an input, a step or a save; then the run ends; 0: none
 }
+SWITCHES = {"deterministic": (bool, False)}  # keys beside the sections: the same bits from every run on a GPU too
 SECTIONS = ("data", "observations", "tasks", "model", "weighting", "optimizer", "train", "compare")
 AT_LEAST = {
     "data.batch_size": 1, "data.eval_batch_size": 1, "data.augment.crop": 0,
     "optimizer.lr": 0, "optimizer.clip": 0,
     "train.steps": 1, "train.seed": 0, "train.log_every": 1, "train.eval_every": 0, "train.checkpoint_every": 1,
-    "train.skip_limit": 1, "weighting.every": 1, "weighting.chunk": 1, "weighting.smoothing": 0,
+    "train.skip_limit": 1, "train.accumulate": 1, "train.mesh.model": 1, "train.spike": 0, "train.watchdog": 0,
+    "weighting.every": 1, "weighting.chunk": 1, "weighting.smoothing": 0,
 }  # fmt: skip
 
 
@@ -114,7 +126,7 @@ class Completion:
         Raises:
             ConfigError: an unknown key or kind, a missing one, or a value of the wrong type.
         """
-        check_keys(raw, SECTIONS, "")
+        check_keys(raw, (*SECTIONS, *SWITCHES), "")
         part = {name: mapping(raw.get(name, {}), name) for name in SECTIONS}
         if not part["tasks"]:
             raise ConfigError("tasks is empty; a run needs one, such as dict(digit=dict(kind='classification', ...))")
@@ -138,6 +150,7 @@ class Completion:
             "optimizer": optimizer,
             "train": self.table(part["train"], TRAIN, "train"),
             "compare": {name: self.solvers(nodes, f"compare.{name}") for name, nodes in part["compare"].items()},
+            **{name: self.leaf(raw.get(name, default), kind, name) for name, (kind, default) in SWITCHES.items()},
         }
 
     def head_optimizer(self, own: Any, main: Mapping[str, Any], task: str) -> dict[str, Any]:
@@ -150,9 +163,9 @@ class Completion:
         return self.node({**{name: main[name] for name in inherited}, **own, "kind": kind}, "optimizer", where, common)
 
     def solvers(self, nodes: Any, where: str) -> list[dict[str, Any]]:
-        """The solvers that a task is compared with."""
+        """The solvers and counterparts that a task is compared with."""
         if not isinstance(nodes, list | tuple):
-            raise ConfigError(f"{where} must be a list of solvers, such as [dict(kind='wiener')], got {nodes!r}")
+            raise ConfigError(f"{where} must be a list of solvers, such as [dict(kind='wiener')], got {shown(nodes)}")
         return [self.tuned_solver(node, f"{where}[{i}]") for i, node in enumerate(nodes)]
 
     def tuned_solver(self, raw: Any, where: str) -> dict[str, Any]:
@@ -160,7 +173,7 @@ class Completion:
 
         One that the file or the command line gives is kept, and so it is fixed.
         """
-        if isinstance(raw, Mapping) and raw.get("kind") in registry("counterpart"):
+        if isinstance(raw, Mapping) and is_counterpart(raw, f"{where}.kind"):
             return self.node(raw, "counterpart", where)
         node = self.node(raw, "solver", where)
         tunable = getattr(lookup(registry("solver"), node["kind"], f"{where}.kind"), "tunable", ())
@@ -212,8 +225,8 @@ class Completion:
             if where in self.given:
                 return None
             raise ConfigError(f"{where} is missing; --config.{where}=VALUE gives it")
-        if where == "data.augment":
-            return self.table(value, AUGMENT, where)
+        if where in TABLES:
+            return self.table(value, TABLES[where], where)
         if name in NAMED_NODES:
             check_names(value := mapping(value, where), where)
             return {own: self.node(node, NAMED_NODES[name], f"{where}.{own}") for own, node in value.items()}
@@ -226,14 +239,19 @@ class Completion:
             return [self.node(item, name, f"{where}[{i}]") for i, item in enumerate(value)]
         if name == "loss":
             check_keys(value if isinstance(value, Mapping) else {str(value): 1}, registry("loss"), where, "loss")
+        kind = annotation if understood(annotation) or default is None else type(default)
         if isinstance(value, Mapping) or (below and any(container(m) is dict for m in understood(annotation))):
             value = {**below, **(value if isinstance(value, Mapping) else {})}
-            return {k: self.leaf(v, float if name == "loss" else Any, f"{where}.{k}") for k, v in value.items()}
-        return self.leaf(value, annotation if understood(annotation) or default is None else type(default), where)
+            check_names(conform(value, Any if name == "loss" else kind, where), where)
+            kind = float if name == "loss" else item(annotation)
+            return {k: self.leaf(v, kind, f"{where}.{k}") for k, v in value.items()}
+        return self.leaf(value, kind, where, default)
 
-    def leaf(self, value: Any, annotation: Any, where: str) -> Any:
-        """A plain value, checked; None stands for what the command line will give."""
+    def leaf(self, value: Any, annotation: Any, where: str, default: Any = None) -> Any:
+        """A plain value, checked; None stands for what the command line will give. Only a default may be infinite."""
         self.types[where] = annotation
+        if not (isinstance(value, float) and value == default):
+            check_data(value, where)
         return None if value is None and where in self.given else conform(copy.deepcopy(value), annotation, where)
 
     def below(self, where: str) -> list[str]:
@@ -245,6 +263,15 @@ def registry(name: str) -> Mapping[str, Any]:
     """The table that kinds of `name` (a key of NODES) are looked up in; imported when first asked for."""
     module, _, table = NODES[name].partition(":")
     return getattr(importlib.import_module(module), table)
+
+
+def is_counterpart(node: Mapping[str, Any], where: str = "compare") -> bool:
+    """Whether a node of `config.compare` names a counterpart rather than a solver.
+
+    What is imported is a solver if it is a description of one, a `SolverInfo` with its `run`, and else a counterpart.
+    """
+    kind, known = node.get("kind"), registry("counterpart")
+    return isinstance(kind, str) and (kind in known or (":" in kind and not hasattr(imported(kind, where), "run")))
 
 
 def parameters(entry: Any) -> dict[str, tuple[Any, Any]]:
@@ -263,7 +290,7 @@ def mapping(value: Any, where: str) -> dict[str, Any]:
         ConfigError: it is something else.
     """
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{where} must be a mapping, such as dict(kind=...), got {value!r}")
+        raise ConfigError(f"{where} must be a mapping, such as dict(kind=...), got {shown(value)}")
     return dict(value)
 
 
@@ -275,11 +302,4 @@ def check_keys(
     for key in given:
         if key not in known:
             place = f" in {where}" if where else ""
-            raise ConfigError(f"unknown {what} {key!r}{place}; {nearest(str(key), known)}")
-
-
-def check_names(names: Iterable[str], where: str) -> None:
-    """Raises a ConfigError for the first name that cannot be part of a dotted key."""
-    for name in names:
-        if not str(name).isidentifier():
-            raise ConfigError(f"{where} has the name {name!r}: a name is letters, digits and underscores")
+            raise ConfigError(f"unknown {what} {shown(key)}{place}; {nearest(str(key), known)}")

@@ -245,6 +245,7 @@ def every_field() -> Any:
     shapes: dict[str, tuple[int, ...]] = {
         "image": (*plane, 3), "label": (), "parity": (), "boxes": (3, 4), "box_labels": (3,), "present": (3,),
         "normals": (*plane, 3), "flow": (*plane, 2), "previous": (*plane, 3), "reference": (*plane, 3),
+        "clip": (5, *plane, 3),
     }  # fmt: skip
     classes = {"label": names, "parity": names[:2], "box_labels": names, "present": names, "segments": names}
     return SourceInfo("any source", {field: shapes.get(field, plane) for field in FIELDS}, classes, (*plane, 3))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mtjax import physics, solvers
 from mtjax.physics.operator import Operator
-from mtjax.registry import ConfigError, lookup, nearest, one_line
+from mtjax.registry import ConfigError, cut, lookup, nearest, one_line
 from mtjax.schema import Completion, parameters
 from mtjax.solvers.denoise import estimate_noise
 from mtjax.solvers.selection import gcv
@@ -70,18 +70,24 @@ def read_observation(path: Path, what: str) -> Any:
         raise ConfigError(f"{what} {str(path)!r} is not a file")
     try:
         if path.suffix.lower() == ".npy":
-            pixels = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                pixels = np.lib.format.read_array(file, allow_pickle=False)
         else:
             pixels = read_picture(path, 3, 2**31, 1)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a damaged header of an array is not even a SyntaxError
         raise ConfigError(f"{what} {str(path)!r} cannot be read: {one_line(error)}") from error
-    if pixels.ndim not in (2, 3) or not (np.issubdtype(pixels.dtype, np.inexact) or pixels.dtype == np.uint8):
-        shape, dtype = pixels.shape, pixels.dtype
-        raise ConfigError(f"{what} {str(path)!r} is {dtype} {shape}; expected numbers [H, W] or [H, W, C]")
+    known = np.issubdtype(pixels.dtype, np.inexact) or pixels.dtype == np.uint8
+    if pixels.ndim not in (2, 3) or not pixels.size or not known:
+        form = f"{pixels.dtype} {pixels.shape}"
+        raise ConfigError(f"{what} {str(path)!r} is {cut(form)}; expected numbers [H, W] or [H, W, C]")
     pixels = pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    with np.errstate(over="ignore"):
+        pixels = pixels.astype(np.complex64 if np.iscomplexobj(pixels) else np.float32)
+    if not np.isfinite(pixels).all():
+        raise ConfigError(f"{what} {str(path)!r} has numbers that are not finite, or too large for float32")
     gray = pixels.shape[-1] == 3 and (pixels == pixels[..., :1]).all()
-    return jnp.asarray(pixels[..., :1] if gray else pixels, jnp.complex64 if np.iscomplexobj(pixels) else jnp.float32)
+    return jnp.asarray(pixels[..., :1] if gray else pixels)
 
 
 def make_operator(request: Request, y: Any) -> Operator:
@@ -156,7 +162,7 @@ def _value(text: str) -> Any:
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except Exception:  # what is no literal, or too deep for the parser
         return text
 
 

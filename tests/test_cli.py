@@ -217,6 +217,21 @@ def test_every_config_resolves_and_says_its_command(file):
     assert f"mtjax train --config=configs/{file.name}" in config_docstring(file)
 
 
+def test_every_task_of_everything_can_be_trained_alone():
+    """Its counterpart, from which Δm is counted: what it reads stays as it is, and nothing else is left."""
+    together, _ = config.resolve(config.read(str(ROOT / "configs" / "everything.py")))
+    for name in together.tasks:
+        raw = config.read(str(ROOT / "configs" / "everything.py"))
+        alone, overrides = config.resolve(raw, [f"--config.tasks={name}"])
+        assert overrides == {"tasks": name} and list(alone.tasks) == [name]
+        assert alone.tasks[name] == together.tasks[name]
+        observation = alone.tasks[name].observation
+        assert alone.observations.to_dict() == {observation: together.observations[observation].to_dict()}
+        assert set(alone.compare) == {name} & set(together.compare)
+        for section in ("data", "model", "weighting", "optimizer", "train"):
+            assert alone[section] == together[section]
+
+
 def config_docstring(file: Path) -> str:
     return file.read_text().split('"""')[1]
 

@@ -104,7 +104,7 @@ def test_a_clean_photograph_has_no_operator_but_one_that_changes_its_size():
     [
         ({"kind": "radon", "angles": 8}, "a radon operator does not give pictures of"),
         ({"kind": "fourier"}, "a fourier operator does not give pictures of"),
-        ({"kind": "burst", "frames": 2}, "a burst operator does not give pictures of"),
+        ({"kind": "burst", "frames": 2}, "it reads a burst: give a folder of frames"),
         ({"kind": "mosaic"}, "a mosaic operator does not give pictures of"),
         ({"kind": "shift"}, "the shift operator is another for each picture"),
         ({"kind": "blur", "kernel": "random_motion", "size": 5}, "the blur operator is another for each picture"),

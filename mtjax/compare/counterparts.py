@@ -1,6 +1,14 @@
 """Other ways to do what a head does that gives no image: edges, salient regions, motion, a codec, and no look at all.
 
-An entry of `COUNTERPARTS` is called with the parameters of its config node, `compare.TASK = [dict(kind="canny")]`.
+An entry of `COUNTERPARTS` is called with the parameters of its config node, `compare.TASK = [dict(kind="canny")]`, and
+returns a `Counterpart`. So is a function of your own, with keyword-only parameters that have defaults or that the node
+gives, named as `dict(kind="package.module:NAME")`::
+
+    def darkest(*, thresholds: tuple[float, ...] = (0.1, 0.2)) -> Counterpart:
+        def run(shown: Shown, threshold: float) -> np.ndarray:
+            return np.where(shown.y.mean(-1, keepdims=True) < threshold, SURE, -SURE)
+
+        return Counterpart(("saliency",), run, tuple({"threshold": t} for t in thresholds))
 """
 
 import dataclasses
@@ -32,11 +40,13 @@ class Counterpart:
     tasks: the kinds of tasks that it can do.
     run: `(Shown, **choice)` to a prediction of the form that the task's head gives, of one example.
     choices: parameters among which the best on validation images is taken.
+    note: from its predictions of all test examples, stacked, to what a reader should know of them.
     """
 
     tasks: tuple[str, ...]
     run: Callable[..., Any]
     choices: tuple[Mapping[str, Any], ...] = ({},)
+    note: Callable[[Any], str] | None = None
 
 
 def canny(
@@ -87,16 +97,25 @@ def tv_l1(*, attachments: Sequence[int] = (5, 15, 50)) -> Counterpart:
 
 
 def jpeg() -> Counterpart:
-    """JPEG at the quality whose rate is nearest to what the head spent on the same picture."""
+    """JPEG at the quality whose rate is nearest to what the head spent on the same picture; see `compare.codecs`."""
     from mtjax.compare.codecs import jpeg_at_rate
 
     def run(shown: Shown) -> dict[str, Any]:
         image = np.clip(np.asarray(shown.y), 0, 1)
         pixels = image.shape[0] * image.shape[1]
         found = jpeg_at_rate(image[None], np.asarray([float(shown.prediction["bits"]) / pixels]))
-        return {**shown.prediction, "image": found.images[0], "bits": np.float32(found.bits_per_pixel[0] * pixels)}
+        bits, of_file = (np.float32(rate[0] * pixels) for rate in (found.bits_per_pixel, found.file_bits_per_pixel))
+        return {**shown.prediction, "image": found.images[0], "bits": bits, "file_bits": of_file}
 
-    return Counterpart(("compression",), run)
+    def note(predictions: dict[str, Any]) -> str:
+        height, width = predictions["image"].shape[1:3]
+        counted, whole = (predictions[name].mean() / (height * width) for name in ("bits", "file_bits"))
+        return (
+            f"{counted:.3g} bits per pixel are those of the scan and the quality, which alone vary with the picture; "
+            f"whole files, with the tables, have {whole:.3g}"
+        )
+
+    return Counterpart(("compression",), run, note=note)
 
 
 def constant(*, values: Sequence[float] = (0.0,)) -> Counterpart:

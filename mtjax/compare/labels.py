@@ -11,7 +11,7 @@ import numpy as np
 
 from mtjax import metrics
 from mtjax.compare.counterparts import COUNTERPARTS, Counterpart, Shown
-from mtjax.compare.methods import batches, milliseconds
+from mtjax.compare.methods import batches, milliseconds, solver_name
 from mtjax.compare.results import LabelComparison, LabelRow
 from mtjax.compare.statistics import LEVEL, SEED, Interval, sure
 from mtjax.data import Source
@@ -36,11 +36,6 @@ class Examples:
     milliseconds: float
 
 
-def is_counterpart(node: Mapping[str, Any]) -> bool:
-    """Whether a node of `config.compare` names a counterpart rather than a solver."""
-    return node["kind"] in COUNTERPARTS
-
-
 def compare_labels(
     trained: Trained, name: str, nodes: Sequence[Mapping[str, Any]], indices: Any, sources: Any
 ) -> LabelComparison:
@@ -51,10 +46,10 @@ def compare_labels(
         indices, sources: of the test examples, then of the validation examples.
 
     Raises:
-        ConfigError: a counterpart of another kind of task.
+        ConfigError: a counterpart of another kind of task, or a function that gives none.
     """
     task = trained.tasks[name]
-    methods = {node["kind"]: _build(node, task) for node in nodes}
+    methods = {solver_name(node): _build(node, task) for node in nodes}
     test, validation = (examples(trained, name, source, i) for source, i in zip(sources, indices, strict=True))
     rows, scores = [], {"learned": pairs_of(task, test.prediction, test.target)}
     for kind, method in methods.items():
@@ -63,7 +58,8 @@ def compare_labels(
         predictions = run(method, test.shown, choice)
         each = 1e3 * (time.perf_counter() - start) / len(test.shown)
         scores[kind] = pairs_of(task, predictions, test.target)
-        rows.append(LabelRow(kind, finished(scores[kind]), each, dict(choice)))
+        note = "" if method.note is None else method.note(predictions)
+        rows.append(LabelRow(kind, finished(scores[kind]), each, dict(choice), note))
     rows.append(LabelRow("learned", finished(scores["learned"]), test.milliseconds, {}))
     higher = task.better[task.headline] == "higher"
     best = max(methods, key=lambda kind: (1 if higher else -1) * finished(scores[kind])[task.headline])
@@ -152,6 +148,11 @@ def paired_pairs(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, 
 def _build(node: Mapping[str, Any], task: Task) -> Counterpart:
     params = {key: value for key, value in node.items() if key != "kind"}
     method = lookup(COUNTERPARTS, node["kind"], f"compare.{task.name}")(**params)
+    if not isinstance(method, Counterpart):
+        raise ConfigError(
+            f"compare.{task.name}: {node['kind']} gave {type(method).__name__}; expected a function that returns a "
+            "mtjax.compare.counterparts.Counterpart, or a solvers.SolverInfo"
+        )
     if task.kind not in method.tasks:
         raise ConfigError(f"compare.{task.name}: {node['kind']} does {', '.join(method.tasks)}, not {task.kind}")
     return method

@@ -99,12 +99,16 @@ class TaskComparison:
 
 @dataclasses.dataclass(frozen=True)
 class LabelRow:
-    """A method of a task that gives no image: its metrics on the test split, its time, and what was chosen for it."""
+    """A method of a task that gives no image: its metrics on the test split, its time, and what was chosen for it.
+
+    note: what a reader should know of its numbers.
+    """
 
     name: str
     values: dict[str, float]
     milliseconds: float
     chosen: dict[str, Any]
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

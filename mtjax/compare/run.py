@@ -10,13 +10,14 @@ import jax
 import numpy as np
 
 from mtjax import data
-from mtjax.compare.labels import compare_labels, is_counterpart
+from mtjax.compare.labels import compare_labels
 from mtjax.compare.methods import Case, Compiled, Method, arrays, at_edge, baseline, batches, learned, shown, solver
 from mtjax.compare.results import Comparison, Example, Row, Scores, TaskComparison
 from mtjax.compare.statistics import bootstrap, paired, sure, verdict
 from mtjax.compare.together import together
 from mtjax.data import Source
 from mtjax.physics import Frames, Observed, split_frames
+from mtjax.schema import is_counterpart
 from mtjax.train import Trained
 from mtjax.train.step import EVALUATION_SEED, prepare_for_evaluation
 from mtjax.typing import Array, Batch

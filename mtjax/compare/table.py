@@ -44,13 +44,14 @@ def label_cells(task: LabelComparison, row: LabelRow) -> list[str]:
 
 
 def label_notes(task: LabelComparison) -> list[str]:
-    """What was chosen for each counterpart."""
-    return [
+    """What was chosen for each counterpart, and what else there is to know of its numbers."""
+    lines = [
         f"{row.name}: {', '.join(f'{name} {value:g}' for name, value in row.chosen.items())}, "
         f"chosen on {task.validation_images} validation images"
         for row in task.rows
         if row.chosen
     ]
+    return [*lines, *(f"{row.name}: {row.note}" for row in task.rows if row.note)]
 
 
 def cells(row: Row) -> tuple[str, str, str, str]:

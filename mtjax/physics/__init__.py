@@ -28,6 +28,7 @@ from mtjax.physics.operator import Identity, Operator
 from mtjax.physics.resize import Bicubic, resize
 from mtjax.physics.sampling import Downsample, Mask
 from mtjax.physics.sensing import MatrixSensing, bernoulli_matrix, gaussian_matrix
+from mtjax.physics.sharding import row_mesh
 from mtjax.physics.tomography import Radon
 from mtjax.physics.varying import SpaceVaryingBlur
 from mtjax.physics.warp import Shift, Warp, affine_flow, grid, homography_flow, scale_homography, shift_flow
@@ -39,5 +40,5 @@ __all__ = [
     "Operator", "PoissonGaussianNoise", "PoissonNoise", "QuantizationNoise", "Radon", "SaltPepperNoise", "Scaled",
     "Shift", "SpaceVaryingBlur", "SpeckleNoise", "Stack", "Sum", "Warp", "affine_flow", "bernoulli_matrix",
     "burst_operator", "cartesian_mask", "gaussian_matrix", "grid", "homography_flow", "join_frames", "kernels",
-    "observe", "radial_mask", "resize", "scale_homography", "shift_flow", "split_frames",
+    "observe", "radial_mask", "resize", "row_mesh", "scale_homography", "shift_flow", "split_frames",
 ]  # fmt: skip

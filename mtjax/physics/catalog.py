@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mtjax.physics import kernels
 from mtjax.physics.blur import Blur
 from mtjax.physics.color import ColorMatrix, Mosaic
 from mtjax.physics.color_cast import ColorCast
+from mtjax.physics.files import load_mask, load_matrix
 from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
 from mtjax.physics.frames import burst_operator
 from mtjax.physics.noise import (
@@ -66,9 +68,7 @@ def _blur(
     `kernels.load`.
     """
     if kernel == "file":
-        if path is None:
-            raise ValueError("path=None for kernel='file'; expected a .npy, .npz or picture file")
-        return Blur(kernels.load(path, name), boundary)
+        return Blur(kernels.load(_given(path, "kernel"), name), boundary)
     if kernel == "anisotropic":
         if not isinstance(std, tuple):
             raise ValueError(f"std={std} for kernel='anisotropic'; expected a pair (along, across)")
@@ -109,14 +109,32 @@ def _varying_blur(
 
 
 def _mask(
-    keys: Keys, shape: Shape, /, *, keep: float | int = 0.5, pattern: Literal["pixels", "rows"] = "pixels"
+    keys: Keys,
+    shape: Shape,
+    /,
+    *,
+    keep: float | int = 0.5,
+    pattern: Literal["pixels", "rows", "file"] = "pixels",
+    path: str | None = None,
+    name: str | None = None,
 ) -> Operator:
-    """Each pixel ("pixels") or each row ("rows") of each example is kept with probability `keep`."""
+    """Each pixel ("pixels") or each row ("rows") of each example is kept with probability `keep`, or as a "file" says.
+
+    `path` is a mask for all examples, white or 1 where a pixel is kept, and `name` the array in it, as in `load_mask`.
+    """
+    if pattern == "file":
+        return Mask(jnp.asarray(load_mask(_given(path, "pattern"), name, (shape[0], shape[1]))))
     if not 0 < keep <= 1:
         raise ValueError(f"keep={keep} is not a share of pixels; expected a number in (0, 1]")
     drawn = (shape[0], shape[1] if pattern == "pixels" else 1, 1)
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, keep, drawn))(keys)
     return Mask(jnp.broadcast_to(kept, (len(keys), *shape[:2], 1)).astype(float))
+
+
+def _given(path: str | None, what: str) -> str:
+    if path is None:
+        raise ValueError(f"path=None for {what}='file'; expected a .npy, .npz or picture file")
+    return path
 
 
 def _downsample(keys: Keys, shape: Shape, /, *, factor: int = 2, std: float | int | None = None) -> Operator:
@@ -147,18 +165,28 @@ def _matrix_sensing(
     /,
     *,
     ratio: float | int = 0.25,
-    matrix: Literal["gaussian", "bernoulli"] = "gaussian",
+    matrix: Literal["gaussian", "bernoulli", "file"] = "gaussian",
     block: int | None = None,
     seed: int = 0,
+    path: str | None = None,
+    name: str | None = None,
 ) -> Operator:
-    """`ratio` measurements per pixel, of the whole image or patches of `block` pixels; one matrix for all examples."""
+    """`ratio` measurements per pixel, of the whole image or patches of `block` pixels; one matrix for all examples.
+
+    `path` is a "file" with the matrix, whose rows are as many as there are measurements, and `name` the array in it, as
+    in `load_matrix`.
+    """
+    whole = (shape[0], shape[1]) if block is None else None
+    if matrix == "file":
+        columns = shape[0] * shape[1] if block is None else block**2
+        return MatrixSensing(jnp.asarray(load_matrix(_given(path, "matrix"), name, columns)), block, whole)
     if not 0 < ratio <= 1:
         raise ValueError(f"ratio={ratio} is not a share of measurements; expected a number in (0, 1]")
     pixels = shape[0] * shape[1] if block is None else block**2
     draw = gaussian_matrix if matrix == "gaussian" else bernoulli_matrix
     with jax.ensure_compile_time_eval():  # a constant of the training step, not drawn again in each
         rows = draw(jax.random.key(seed), max(1, round(ratio * pixels)), pixels)
-    return MatrixSensing(rows, block, (shape[0], shape[1]) if block is None else None)
+    return MatrixSensing(rows, block, whole)
 
 
 def _fourier(
@@ -167,10 +195,20 @@ def _fourier(
     /,
     *,
     keep: float | int = 0.3,
-    pattern: Literal["lines", "radial"] = "lines",
+    pattern: Literal["lines", "radial", "file"] = "lines",
     center: float | int = 0.08,
+    path: str | None = None,
+    name: str | None = None,
+    centered: bool = False,
 ) -> Operator:
-    """The share `keep` of frequencies: each example's random "lines" and the share `center`, or all one "radial"."""
+    """The share `keep` of frequencies: each example's random "lines" and the share `center`, or all one "radial".
+
+    `path` is a "file" with a mask for all, and `name` the array in it, as in `load_mask`; `centered` says that
+    frequency 0 is in its middle rather than at its corner.
+    """
+    if pattern == "file":
+        mask = load_mask(_given(path, "pattern"), name, (shape[0], shape[1]))
+        return Fourier(jnp.asarray(np.fft.ifftshift(mask) if centered else mask), real=True)
     if pattern == "radial":
         return Fourier(radial_mask(shape, keep), real=True)
     masks = jax.vmap(lambda key: cartesian_mask(key, shape, keep, center))(keys)

@@ -1,6 +1,7 @@
 """Sub-sampled Fourier measurements: magnetic resonance imaging, with one coil or several."""
 
 import bisect
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtjax.physics.operator import AXES, Measured, Operator, Pixels, Shape, Spectrum, squared_magnitude
+from mtjax.physics.sharding import by_example
 from mtjax.pytree import pytree, static
 from mtjax.typing import Array, Bool, Float, Key
 
@@ -48,7 +50,7 @@ class Fourier(Operator):
         self.output_shape(x.shape)
         if self.coils is not None:
             x = _like(self.coils, x) * x
-        y = _like(self.mask, x) * jnp.fft.fft2(x, axes=AXES, norm="ortho")
+        y = _like(self.mask, x) * by_example(partial(jnp.fft.fft2, axes=AXES, norm="ortho"), x)
         return jnp.concatenate([y.real, y.imag], -1) if self.real else y
 
     def adjoint(self, y: Measured, /) -> Pixels:
@@ -57,7 +59,7 @@ class Fourier(Operator):
         if self.real:
             real, imaginary = jnp.split(y, 2, -1)
             y = real + 1j * imaginary
-        x = jnp.fft.ifft2(_like(self.mask, y).conj() * y, axes=AXES, norm="ortho")
+        x = by_example(partial(jnp.fft.ifft2, axes=AXES, norm="ortho"), _like(self.mask, y).conj() * y)
         if self.coils is not None:
             x = jnp.sum(_like(self.coils, x).conj() * x, -1, keepdims=True)
         return x.real if self.real else x

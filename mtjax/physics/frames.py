@@ -57,6 +57,12 @@ class Frames(Operator):
         """Every frame's `Aₖ x`."""
         return join_frames(self.operator(jnp.broadcast_to(x[..., None, :, :, :], self._frames_shape(x.shape))))
 
+    def of_clip(self, clip: Inexact[Array, "... K H W C"], /) -> Measured:
+        """What is observed of a scene that is not still: `A₁` of the first frame, `A₂` of the second, ..."""
+        if clip.ndim < 4 or clip.shape[-4] != self.count:
+            raise ValueError(f"clip has shape {clip.shape}; expected [..., {self.count}, H, W, C] (count={self.count})")
+        return join_frames(self.operator(clip))
+
     def adjoint(self, y: Measured, /) -> Pixels:
         """`Σ Aₖᴴ yₖ`."""
         return self.operator.adjoint(split_frames(y, self.count)).sum(-4)
@@ -124,6 +130,37 @@ def _split(operator: Operator, shape: Shape, dtype: Any) -> tuple[Operator, Oper
     if inner is None or not isinstance(outer[1], Identity):
         return None
     return Compose(outer[0], inner[0]), inner[1]
+
+
+def burst_motion(operator: Operator) -> tuple[Array, int]:
+    """The `offsets` `[..., K, 2]` and the `factor` of which `burst_operator` made an operator.
+
+    Raises:
+        ValueError: it made no such operator.
+    """
+    parts = _parts(operator.operator) if isinstance(operator, Frames) else []
+    shifts = [part for part in parts if isinstance(part, Shift)]
+    factors = [part.factor for part in parts if isinstance(part, Downsample)]
+    if len(shifts) != 1 or len(factors) != 1:
+        raise ValueError(f"operator is no burst, but {type(operator).__name__}; see burst_operator")
+    return shifts[0].offset[..., 0, 0, :] / factors[0], factors[0]
+
+
+def moved_burst(operator: Frames, offsets: Any) -> Frames:
+    """The burst's operator with other `offsets`, as `burst_operator` takes them; ValueError if it is none."""
+    shift = Shift(burst_motion(operator)[1] * jnp.asarray(offsets))
+
+    def with_shift(part: Operator) -> Operator:
+        if isinstance(part, Compose):
+            return Compose(with_shift(part.outer), with_shift(part.inner))
+        return shift if isinstance(part, Shift) else part
+
+    return Frames(with_shift(operator.operator), operator.count)
+
+
+def _parts(operator: Operator) -> list[Operator]:
+    """What an operator is composed of, outermost first."""
+    return [*_parts(operator.outer), *_parts(operator.inner)] if isinstance(operator, Compose) else [operator]
 
 
 def burst_operator(offsets: Any, factor: int, kernel: Any = None, margin: int = 0) -> Frames:

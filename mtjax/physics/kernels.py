@@ -14,6 +14,7 @@ from mtjax.registry import nearest, one_line
 from mtjax.typing import Array, Float, PRNGKeyArray, ScalarLike, Shaped
 
 Kernel = Float[Array, "kh kw"]
+PICTURES = ("PNG", "JPEG", "TIFF", "BMP")  # for one of its other formats, Pillow starts Ghostscript
 
 
 def _offsets(size: int, dtype: Any = None) -> Float[Array, "n"]:
@@ -135,7 +136,7 @@ def load(path: str | pathlib.Path, name: str | None = None) -> Kernel:
     if not path.is_file():
         raise FileNotFoundError(f"there is no kernel file {str(path)!r}")
     try:
-        found = _read(path)
+        found = read(path)
     except Exception as error:
         raise ValueError(f"kernel file {str(path)!r} cannot be read: {one_line(error)}") from error
     if name is None and len(found) == 1:
@@ -153,15 +154,16 @@ def load(path: str | pathlib.Path, name: str | None = None) -> Kernel:
     return jnp.asarray(kernel / kernel.sum())
 
 
-def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Name of each array in a file -> the array."""
     if path.suffix.lower() == ".npz":
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     if path.suffix.lower() == ".npy":
-        array = np.load(path)
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
         return {str(i): kernel for i, kernel in enumerate(array)} if array.ndim == 3 else {"0": array}
     from PIL import Image  # not needed by those who bring arrays
 
-    with Image.open(path) as picture:
+    with Image.open(path, formats=PICTURES) as picture:
         return {"0": np.asarray(picture if picture.mode.startswith("I") else picture.convert("F"))}

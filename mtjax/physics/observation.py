@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from mtjax.physics.frames import Frames
 from mtjax.physics.noise import Noise
 from mtjax.physics.operator import Operator
 from mtjax.pytree import pytree
@@ -41,23 +42,30 @@ class Observed:
     given: dict[str, tuple[Any, Bool[Array, "B"]]] = dataclasses.field(default_factory=dict)
 
 
-def observe(spec: Mapping[str, Any], keys: Keys, image: Float[Array, "B H W C"], /) -> Observed:
+def observe(spec: Mapping[str, Any], keys: Keys, image: Float[Array, "B *T H W C"], /) -> Observed:
     """Observes a batch as `spec` says: `{"operator": {"kind", ...}, "noise": {"kind", ...}}` (`OPERATORS`, `NOISES`).
 
-    All randomness of example i, of its operator as of its noise, is a function of `keys[i]`. ValueError, with the
-    nearest name, for an unknown kind.
+    All randomness of example i, of its operator as of its noise, is a function of `keys[i]`. A clip `[B, T, H, W, C]`
+    is observed frame by frame, by an operator of kind burst with as many. ValueError, with the nearest name, for an
+    unknown kind.
     """
     from mtjax import physics  # the tables stand in the package's __init__, which imports this file
 
     operator_keys, noise_parameter_keys, noise_keys = (
         jax.vmap(lambda key, part=part: jax.random.fold_in(key, part))(keys) for part in range(3)
     )
-    operator = _build(physics.OPERATORS, spec["operator"], "operator", operator_keys, image.shape[1:])
+    operator = _build(physics.OPERATORS, spec["operator"], "operator", operator_keys, image.shape[-3:])
     noise = _build(physics.NOISES, spec.get("noise", {"kind": "none"}), "noise", noise_parameter_keys)
-    clean = operator(image)
+    clean = operator(image) if image.ndim == 4 else _each_frame(operator, image)
     level = jax.vmap(lambda model, one: model.level(one))(noise, clean)
     y = jax.vmap(lambda model, key, one: model(key, one))(noise, noise_keys, clean)
     return Observed(y, operator, level.reshape(len(image), *(level.shape[1:] or (1, 1, 1))))
+
+
+def _each_frame(operator: Operator, clip: Float[Array, "B T H W C"]) -> Any:
+    if not isinstance(operator, Frames):
+        raise ValueError(f"a clip is observed by an operator of kind burst, not by {type(operator).__name__}")
+    return operator.of_clip(clip)
 
 
 def _build(registry: dict[str, Any], spec: Mapping[str, Any], where: str, keys: Keys, *shape: Any) -> Any:

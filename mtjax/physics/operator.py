@@ -1,11 +1,14 @@
 """The linear map `A` of a forward model `y = A x + e`: what every operator can do."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from mtjax.physics import split_image
+from mtjax.physics.sharding import ROWS, by_example, parts
 from mtjax.pytree import pytree
 from mtjax.registry import nearest
 from mtjax.typing import Array, Inexact
@@ -20,15 +23,22 @@ AXES = (-3, -2)
 
 
 def fourier(x: Pixels) -> Spectrum:
-    """Spectrum of images: the half `[..., H, W // 2 + 1, C]` of real ones, all `[..., H, W, C]` of complex ones."""
-    return jnp.fft.fft2(x, axes=AXES) if jnp.iscomplexobj(x) else jnp.fft.rfft2(x, axes=AXES)
+    """Spectrum of images: the half `[..., H, W // 2 + 1, C]` of real ones, all `[..., H, W, C]` of complex ones.
+
+    Of a batch that is split over devices see `sharding.py`, of images that are, `split_image.py`.
+    """
+    if parts(ROWS) > 1:
+        return split_image.fourier(x)
+    return by_example(partial(jnp.fft.fft2 if jnp.iscomplexobj(x) else jnp.fft.rfft2, axes=AXES), x)
 
 
 def inverse_fourier(spectrum: Spectrum, like: Any) -> Pixels:
     """The images of which this is the spectrum; `like`, an array or its description, has their shape and dtype."""
+    if parts(ROWS) > 1:
+        return split_image.inverse_fourier(spectrum, like)
     if jnp.issubdtype(like.dtype, jnp.complexfloating):
-        return jnp.fft.ifft2(spectrum, axes=AXES)
-    return jnp.fft.irfft2(spectrum, s=like.shape[-3:-1], axes=AXES)
+        return by_example(partial(jnp.fft.ifft2, axes=AXES), spectrum)
+    return by_example(partial(jnp.fft.irfft2, s=like.shape[-3:-1], axes=AXES), spectrum)
 
 
 def zero_border(x: Pixels, margins: Any) -> Inexact[Array, "... h w C"]:
@@ -46,7 +56,14 @@ def zero_border(x: Pixels, margins: Any) -> Inexact[Array, "... h w C"]:
 
 def columns(width: int, dtype: Any) -> int:
     """How many columns the spectrum of images of this width has."""
-    return width if jnp.issubdtype(dtype, jnp.complexfloating) else width // 2 + 1
+    return split_image.columns(width, not jnp.issubdtype(dtype, jnp.complexfloating))
+
+
+def roll(x: Pixels, shift: int, axis: int) -> Pixels:
+    """Images moved by some pixels along -3 (down) or -2 (right); what leaves them comes in on the opposite side."""
+    if axis == AXES[0] and parts(ROWS) > 1:
+        return split_image.roll(x, shift)
+    return jnp.roll(x, shift, axis)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ from mtjax.solvers.primal_dual import pdhg
 from mtjax.solvers.priors import Denoiser, GroupL21, Prior, TotalVariation
 from mtjax.solvers.proximal_gradient import davis_yin, fista, ista
 from mtjax.solvers.red import red
-from mtjax.solvers.register import Registration, phase_correlation, register
+from mtjax.solvers.register import Registration, phase_correlation, register, registered
 from mtjax.solvers.richardson_lucy import richardson_lucy
 from mtjax.solvers.selection import best_weight, degrees_of_freedom, discrepancy, gcv, sure
 from mtjax.solvers.shift_and_add import shift_and_add
@@ -57,6 +57,6 @@ __all__ = [
     "denoise_wavelet", "discrepancy", "douglas_rachford", "dpir_schedule", "estimate_noise", "filtered_back_projection",
     "fista", "gauss_newton", "gcv", "gradient_descent", "gray_world", "grid_search", "hqs", "ista",
     "iterative_back_projection", "lanczos", "landweber", "linearized_admm", "make", "multiframe_nlm", "multiframe_tv",
-    "pdhg", "phase_correlation", "pocs", "pseudo_inverse", "red", "register", "richardson_lucy", "shift_and_add",
-    "status_name", "sure", "tikhonov", "unsupervised_wiener", "wiener", "windows",
+    "pdhg", "phase_correlation", "pocs", "pseudo_inverse", "red", "register", "registered", "richardson_lucy",
+    "shift_and_add", "status_name", "sure", "tikhonov", "unsupervised_wiener", "wiener", "windows",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Bursts in the Fourier domain: decimation mixes `factor`² frequencies, and only those, so that each such group of
 frequencies is a small linear system of its own."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from mtjax.physics.frames import Frames
 from mtjax.physics.operator import AXES, Operator, Pixels
 from mtjax.physics.sampling import Downsample
+from mtjax.physics.sharding import by_example
 from mtjax.pytree import pytree, static
 from mtjax.typing import Array, Inexact
 
@@ -30,8 +32,9 @@ class AliasedInverse:
 
     def __call__(self, b: Pixels, /) -> Pixels:
         """The image `x` with `(AᴴA + ρ LᴴL) x = b`."""
-        groups = _gather(jnp.fft.fft2(b, axes=AXES), self.factor)
-        x = jnp.fft.ifft2(_scatter(jnp.einsum("...gk,...k->...g", self.inverse, groups), self.factor), axes=AXES)
+        groups = _gather(by_example(partial(jnp.fft.fft2, axes=AXES), b), self.factor)
+        spectrum = _scatter(jnp.einsum("...gk,...k->...g", self.inverse, groups), self.factor)
+        x = by_example(partial(jnp.fft.ifft2, axes=AXES), spectrum)
         return x if jnp.iscomplexobj(b) else x.real
 
 

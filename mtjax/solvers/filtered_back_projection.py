@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtjax.physics.operator import check_choice
+from mtjax.physics.sharding import by_example
 from mtjax.physics.tomography import Radon
 from mtjax.solvers.solution import Solution, Status, as_images, finish
 from mtjax.typing import Array, Float
@@ -26,8 +27,12 @@ def filtered_back_projection(y: Any, operator: Radon, filter: str = "ramp") -> S
     operator.input_shape(y.shape)
     detectors = y.shape[-2]
     size = 1 << (2 * detectors - 1).bit_length()  # room for the linear convolution
-    spectrum = jnp.fft.rfft(y, size, axis=-2) * _response(filter, size).astype(y.dtype)[:, None]
-    filtered = jnp.fft.irfft(spectrum, size, axis=-2)[..., :detectors, :]
+    response = _response(filter, size).astype(y.dtype)[:, None]
+
+    def damped(y: Any) -> Any:
+        return jnp.fft.irfft(jnp.fft.rfft(y, size, axis=-2) * response, size, axis=-2)[..., :detectors, :]
+
+    filtered = by_example(damped, y)
     image = operator.adjoint(filtered) * (jnp.pi / len(operator.angles))
     return finish(image, plain, Status.CONVERGED, 1, jnp.zeros((), image.dtype))
 

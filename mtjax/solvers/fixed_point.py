@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mtjax.physics.operator import Operator
+from mtjax.physics.sharding import DATA, parts
 from mtjax.solvers.data_terms import DataTerm
 from mtjax.solvers.priors import Prior
 from mtjax.solvers.proximal import distance
@@ -186,7 +187,7 @@ def _one_by_one(solve: Callable[[Any, Any], Solution], plan: Any, state: Any) ->
     """
     shape = max((leaf.shape for leaf in jax.tree.leaves(state)), key=len)
     large = len(shape) == 4 and shape[0] > 1 and shape[1] * shape[2] * shape[3] >= _LARGE
-    if not large or jax.default_backend() != "cpu" or not _shared(plan):
+    if not large or jax.default_backend() != "cpu" or not _shared(plan) or parts(DATA) > 1:
         return solve(plan, state)
     leaves, tree = jax.tree.flatten((plan, state))
     batched = [leaf.ndim == 4 and leaf.shape[0] == shape[0] for leaf in leaves]

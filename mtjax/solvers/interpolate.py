@@ -9,7 +9,7 @@ from jax import lax
 from mtjax.physics.algebra import Compose
 from mtjax.physics.blur import Blur, Crop
 from mtjax.physics.color import Mosaic
-from mtjax.physics.operator import Identity, Operator, Pixels, fourier, inverse_fourier
+from mtjax.physics.operator import Identity, Operator, Pixels, columns, fourier, inverse_fourier
 from mtjax.physics.resize import Bicubic, resize
 from mtjax.physics.sampling import Downsample, Mask
 from mtjax.solvers.solution import Solution, Status, as_images, finish, image_like
@@ -42,7 +42,7 @@ def fill_in(target: Values, weights: Values) -> Values:
 def _gaussian_transfer(shape: tuple[int, ...], std: float, dtype: Any) -> Values:
     height, width = shape[-3:-1]
     down = jnp.fft.fftfreq(height, dtype=dtype)[:, None, None]
-    right = jnp.fft.rfftfreq(width, dtype=dtype)[None, :, None]
+    right = jnp.fft.fftfreq(width, dtype=dtype)[None, : columns(width, dtype), None]
     return jnp.exp(-2 * (jnp.pi * std) ** 2 * (down**2 + right**2))
 
 

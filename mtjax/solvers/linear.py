@@ -55,8 +55,10 @@ def spectral_sum(values: Values, like: Any) -> Values:
     count = columns(width, like.dtype)
     values = jnp.broadcast_to(values, (*values.shape[:-3], height, count, channels))
     column = jnp.arange(count)
-    twice = (count < width) & (column > 0) & (2 * column != width)
-    return jnp.sum(values * jnp.where(twice, 2, 1)[:, None].astype(values.dtype), (-3, -2, -1), keepdims=True)
+    times = jnp.ones_like(column)
+    if not jnp.issubdtype(like.dtype, jnp.complexfloating):
+        times = jnp.where((column > 0) & (2 * column != width), 2, 1) * (2 * column <= width)  # 0: see `split_image`
+    return jnp.sum(values * times[:, None].astype(values.dtype), (-3, -2, -1), keepdims=True)
 
 
 def _inverse(values: Values, floor: Any = 0) -> Values:

@@ -15,6 +15,7 @@ from mtjax.physics.operator import (
     Spectrum,
     check_choice,
     columns,
+    roll,
     squared_magnitude,
     total,
     zero_border,
@@ -102,12 +103,12 @@ class Gradient(Operator):
 
     def _difference(self, x: Pixels, axis: int) -> Pixels:
         if self.boundary == "circular":
-            return jnp.roll(x, -1, axis) - x
+            return roll(x, -1, axis) - x
         return _edged(jnp.diff(x, axis=axis), axis, 0, 1)
 
     def _transposed(self, p: Pixels, axis: int) -> Pixels:
         if self.boundary == "circular":
-            return jnp.roll(p, 1, axis) - p
+            return roll(p, 1, axis) - p
         inside = lax.slice_in_dim(p, 0, p.shape[axis] - 1, axis=axis % p.ndim)  # the last difference is always 0
         return _edged(inside, axis, 1, 0) - _edged(inside, axis, 0, 1)
 

@@ -8,7 +8,8 @@ from jax import lax
 
 from mtjax.physics import kernels
 from mtjax.physics.blur import Blur
-from mtjax.physics.operator import check_choice
+from mtjax.physics.frames import Frames, moved_burst, split_frames
+from mtjax.physics.operator import Operator, check_choice
 from mtjax.physics.warp import grid, homography_flow, sample, scale_homography
 from mtjax.pytree import pytree
 from mtjax.solvers.solution import Status, as_images
@@ -61,6 +62,17 @@ def register(
     pairs = [jnp.broadcast_to(x, (*batch, *x.shape[-3:])).reshape(-1, *x.shape[-3:]) for x in (moving, fixed)]
     found = jax.vmap(lambda one, two: _register(one, two, model, iterations, upsample))(*pairs)
     return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), found)
+
+
+def registered(y: Float[Array, "... h w KC"], operator: Operator) -> Frames:
+    """The operator of a burst (`physics.burst_operator`) of frames `y` whose motion is unknown, found by `register`.
+
+    ValueError for an operator of another kind.
+    """
+    if not isinstance(operator, Frames):
+        raise ValueError(f"operator is no burst, but {type(operator).__name__}; see burst_operator")
+    frames = split_frames(y, operator.count)
+    return moved_burst(operator, register(frames[..., :1, :, :, :], frames).offset)
 
 
 def phase_correlation(moving: Any, fixed: Any, upsample: int = 1) -> Float[Array, "... 2"]:

@@ -1,5 +1,6 @@
 """Deconvolution under Poisson noise: the method of Richardson and Lucy, with total variation and acceleration."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 
 from mtjax.physics.blur import _PAD_MODES, Blur
 from mtjax.physics.operator import AXES, Measured, Operator, Pixels, Shape, Spectrum, zero_border
+from mtjax.physics.sharding import by_example
 from mtjax.pytree import pytree, replace, static
 from mtjax.solvers.data_terms import Poisson
 from mtjax.solvers.fixed_point import run
@@ -165,8 +167,9 @@ class _Prepared(Operator):
 
     def _filter(self, x: Values, spectrum: Values, origin: Shape, shape: Shape) -> Values:
         (top, left), (height, width) = origin, shape
-        product = spectrum * jnp.fft.rfft2(x, s=self.size, axes=AXES)
-        return jnp.fft.irfft2(product, s=self.size, axes=AXES)[..., top : top + height, left : left + width, :]
+        product = spectrum * by_example(partial(jnp.fft.rfft2, s=self.size, axes=AXES), x)
+        whole = by_example(partial(jnp.fft.irfft2, s=self.size, axes=AXES), product)
+        return whole[..., top : top + height, left : left + width, :]
 
 
 def _border(x: Values, margins: Any, mode: str = "constant") -> Values:

@@ -31,13 +31,21 @@ def assign(
 ) -> Int[Array, "L"]:
     """The box that each location has to tell of, or -1: the smallest of those around it that it is responsible for.
 
-    All in pixels. Source: Tian et al., "FCOS", ICCV 2019, section 3.2.
+    All in pixels. A box that lies between the locations, smaller than the finest stride, is given to the nearest one
+    that is responsible for it, as if that were inside; so each box has a location, unless a smaller one needs the same.
+
+    Source: Tian et al., "FCOS", ICCV 2019, section 3.2; for boxes between the locations, the rule that each true box
+    gets at least its best match, Liu et al., "SSD", ECCV 2016, section 2.2.
     """
     sides = _sides(points[:, None], boxes[None])
-    farthest = jnp.max(sides, -1)
-    fits = (jnp.min(sides, -1) > 0) & (farthest > reach[:, :1]) & (farthest <= reach[:, 1:]) & (labels >= 0)
-    area = jnp.where(fits, box_area(boxes), jnp.inf)
-    return jnp.where(jnp.any(fits, -1), jnp.argmin(area, -1), -1)
+    farthest, area = jnp.max(sides, -1), box_area(boxes)
+    responsible = (farthest > reach[:, :1]) & (farthest <= reach[:, 1:]) & (labels >= 0)
+    fits = responsible & (jnp.min(sides, -1) > 0)
+    away = jnp.sum((points[:, None] - (boxes[:, :2] + boxes[:, 2:]) / 2) ** 2, -1)
+    nearest = jnp.argmin(jnp.where(responsible, away, jnp.inf), 0)
+    between = responsible & ~jnp.any(fits, 0) & (area > 0)
+    fits |= between & (jnp.arange(len(points))[:, None] == nearest)
+    return jnp.where(jnp.any(fits, -1), jnp.argmin(jnp.where(fits, area, jnp.inf), -1), -1)
 
 
 def centerness(points: Float[Array, "*b 2"], boxes: Float[Array, "*b 4"]) -> Float[Array, "*b"]:
@@ -59,7 +67,9 @@ def _loss_of_one(proposals: Proposals, boxes: Float[Array, "N 4"], labels: Int[A
     which = assign(proposals.points, proposals.reach, boxes, labels)
     positive = which >= 0
     wanted, own = boxes[which], jnp.where(positive, labels[which], -1)
-    central = jnp.where(positive, centerness(proposals.points, wanted), 0)
+    inside = jnp.min(_sides(proposals.points, wanted), -1) > 0
+    # A location beside its box is the most central one that the box has; at 0 it would not learn the sides.
+    central = jnp.where(positive, jnp.where(inside, centerness(proposals.points, wanted), 1), 0)
 
     classes = sigmoid_focal(proposals.logits, jax.nn.one_hot(own, proposals.logits.shape[-1]))
     sides = central * (1 - box_giou(proposals.boxes, wanted))

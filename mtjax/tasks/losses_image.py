@@ -1,7 +1,10 @@
 """Losses of images that look at more than pixels: edges, and frequencies."""
 
+from functools import partial
+
 import jax.numpy as jnp
 
+from mtjax.physics.sharding import by_example
 from mtjax.typing import Array, Float, PerExample
 
 Images = Float[Array, "B H W C"]
@@ -23,7 +26,7 @@ def frequency(prediction: Images, target: Images, /) -> PerExample:
     Amplitude and phase count together, and the slope is 0 at a frequency that agrees. Source: Cho et al., "Rethinking
     coarse-to-fine approach in single image deblurring", ICCV 2021 (there on several scales).
     """
-    spectrum = jnp.fft.rfft2(prediction - target, axes=(1, 2), norm="ortho")
+    spectrum = by_example(partial(jnp.fft.rfft2, axes=(1, 2), norm="ortho"), prediction - target)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     differs = power > jnp.finfo(power.dtype).tiny
     magnitude = jnp.where(differs, jnp.sqrt(jnp.where(differs, power, 1)), 0)

@@ -18,7 +18,7 @@ TASKS = {
 }
 SEVERAL = ("digit", "segment", "edges")
 KINDS = sorted(SHARINGS)
-FEW = ("cgc", "cross_stitch", "hard", "mti_net")  # one of every kind of sharing; the others are compiled behind "slow"
+FEW = ("cross_stitch", "hard", "mti_net")  # the others are compiled behind the slow marker
 COPIES = ("cross_stitch", "nddr", "soft")
 MIXING = ("message", "mti_net", "pad_net")
 

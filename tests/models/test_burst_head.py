@@ -16,7 +16,10 @@ from mtjax.models import HEADS, SHARINGS, MultiTask
 from mtjax.models.encoders import unet
 from mtjax.models.heads.burst import aligned, motion
 from mtjax.physics import Observed, burst_operator, join_frames, kernels, split_frames
+from mtjax.registry import ConfigError
 from mtjax.tasks import TASKS
+from mtjax.train.build import check_clip
+from mtjax.train.step import observe_clip
 
 SIZE, FACTOR = 16, 2
 INFO = SourceInfo("tiny", {"image": (SIZE, SIZE, 3)}, {}, (SIZE, SIZE, 3))
@@ -155,9 +158,63 @@ def test_it_learns():
 
 @pytest.mark.parametrize("operator", [physics.Downsample(2), physics.Frames(physics.Downsample(2), 2)])
 def test_another_operator_is_named_in_one_line(operator):
-    with pytest.raises(ValueError, match=r"head 'burst' is for operator 'burst', not (Downsample|Frames)") as caught:
+    with pytest.raises(ValueError, match=r"head 'burst': operator is no burst, but (Downsample|Frames)") as caught:
         motion(operator, 2)
     assert "\n" not in str(caught.value)
+
+
+FILM = {
+    "operator": {"kind": "burst", "frames": 3, "factor": 2, "radius": 0},
+    "noise": {"kind": "none"},
+    "clip": "clip",
+}
+observe_film = jax.jit(lambda batch: observe_clip(FILM, jax.random.split(jax.random.key(0), 1), batch))
+
+
+@functools.cache
+def film(size=64):
+    """Three frames of a camera that moves, and by how much."""
+    rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
+    tilt = np.random.default_rng(3).uniform(0.1, 0.5, (12, 2, 3))
+    offsets = np.array([[0, 0], [1.4, -0.6], [2.2, 1.0]])
+    frames = []
+    for down, right in offsets:
+        at = (rows - down)[..., None], (columns - right)[..., None]
+        frames.append(0.5 + 0.04 * sum(np.sin(at[0] * t[0] + at[1] * t[1] + i) for i, t in enumerate(tilt)))
+    return jnp.asarray(np.stack(frames)[None], jnp.float32), offsets
+
+
+def test_a_clip_is_observed_frame_by_frame_and_registered():
+    clip, offsets = film()
+    batch = {"clip": clip, "image": clip[:, 0], "valid": {"clip": jnp.ones(1, bool)}}
+    seen = observe_film(batch)
+    still = physics.Downsample(2, kernels.gaussian(0.8))
+    for k in range(3):
+        np.testing.assert_allclose(split_frames(seen.y, 3)[:, k], still(clip[:, k]), atol=1e-5)
+    np.testing.assert_allclose(motion(seen.operator, 1)[0][0], offsets / 2, atol=0.03)
+
+
+def test_an_example_without_a_clip_is_a_scene_that_does_not_move():
+    clip, _ = film()
+    seen = observe_film({"clip": 0 * clip, "image": clip[:, 0], "valid": {"clip": jnp.zeros(1, bool)}})
+    for frame in split_frames(seen.y, 3)[0, 1:]:
+        np.testing.assert_allclose(frame, split_frames(seen.y, 3)[0, 0], atol=1e-6)
+    np.testing.assert_allclose(motion(seen.operator, 1)[0], 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("clip", "operator", "message"),
+    [
+        ("clips", {"kind": "burst", "frames": 3}, r"no field 'clips'; did you mean 'clip'"),
+        ("image", {"kind": "burst", "frames": 3}, r"'image' of shape .* is no clip \[T, H, W, C\]"),
+        ("clip", {"kind": "burst", "frames": 4}, r'needs operator=dict\(kind="burst", frames=3\)'),
+        ("clip", {"kind": "downsample"}, r'needs operator=dict\(kind="burst", frames=3\)'),
+    ],
+)
+def test_a_clip_that_does_not_fit_is_named(clip, operator, message):
+    info = SourceInfo("films", {"image": (SIZE, SIZE, 3), "clip": (3, SIZE, SIZE, 3)}, {}, (SIZE, SIZE, 3))
+    with pytest.raises(ConfigError, match=message):
+        check_clip("film", {"clip": clip, "operator": operator}, info)
 
 
 def test_a_head_for_one_picture_says_what_to_use_instead():

@@ -354,6 +354,7 @@ def test_position_codes():
     np.testing.assert_allclose(position_codes(9, 9, 16)[:5, :7], codes, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_position_codes_a_transformer_does_not_know_the_order_of_patches(monkeypatch):
     encoder, _, params, _ = ready("vit")
     x = pictures((1, 16, 16, 5))

@@ -37,7 +37,14 @@ def test_the_encoder_gives_its_strides():
     assert [level.shape for level in levels] == [(1, 8, 12, 4), (1, 4, 6, 8), (1, 2, 3, 16)]
 
 
-@pytest.mark.parametrize("kind", ["decoder", "estimate", "unrolled", "dense", "pooled", "upscale"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "decoder",
+        "pooled",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("estimate", "unrolled", "dense", "upscale")),
+    ],
+)
 def test_every_head_takes_any_image_size(kind):
     """13 × 18 is a multiple of no stride; what comes out has the size of what was seen."""
     parameters = {"iterations": 2} if kind == "unrolled" else {}
@@ -81,6 +88,7 @@ def test_observations_of_one_shape_pass_the_encoder_together():
     np.testing.assert_allclose(pyramids["masked"].finest, apart["masked"].finest, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_head_is_initialized_alike_alone_and_among_others():
     together = tiny.initial(tiny.experiment(encoder=tiny.Plain())).params
     alone = tiny.initial(tiny.experiment(("digit",), encoder=tiny.Plain())).params

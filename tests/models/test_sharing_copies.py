@@ -16,6 +16,7 @@ TASKS = ("digit", "segment", "edges")
 X = tuple(jax.random.normal(jax.random.key(i), (2, 3, 3, 4)) for i in range(3))
 
 
+@pytest.mark.slow
 def test_stages_of_the_unet_are_its_way_down():
     encoder, x = unet(None, width=4, depth=2), jax.random.normal(jax.random.key(0), (1, 8, 8, 5))
     params, seen = jax.jit(encoder.init)(jax.random.key(1), x), []

@@ -150,6 +150,7 @@ def test_entropy_drives_selectors_to_one_expert():
     assert bool((jnp.sign(jax.grad(price)(codes)) == -jnp.sign(codes)).all())
 
 
+@pytest.mark.slow
 def test_attention_lets_through_a_part_of_the_features():
     params, share = start(SHARINGS["mtan"](TASKS))
     shared = share(params)
@@ -162,7 +163,7 @@ def test_attention_lets_through_a_part_of_the_features():
     assert not np.allclose(shared["a"][0].levels[1], after["a"][0].levels[1])  # a coarser mask sees the finer one
 
 
-@pytest.mark.parametrize("kind", ["pad_net", "mti_net"])
+@pytest.mark.parametrize("kind", ["pad_net", pytest.param("mti_net", marks=pytest.mark.slow)])
 def test_messages_begin_as_none_and_pass_through_the_receiver_s_gate(kind):
     sharing = SHARINGS[kind](TASKS)
     params, share = start(sharing)

@@ -103,7 +103,9 @@ def directional(loss, args, step=1e-6):
         yield float(jnp.vdot(gradient, direction)), float((ends[0] - ends[1]) / (2 * step))
 
 
-@pytest.mark.parametrize("name", ["circular", "mask", "reflect"])
+@pytest.mark.parametrize(
+    "name", ["circular", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mask", "reflect"))]
+)
 def test_unrolled_and_implicit_gradients(name):
     operator = operators()[name]
     y, weights = operator(jnp.asarray(IMAGE)), jnp.asarray(RANDOM.uniform(size=IMAGE.shape))
@@ -123,7 +125,7 @@ def test_unrolled_and_implicit_gradients(name):
     assert abs(implicit[2][0]) < 1e-6  # the optimum does not depend on rho
 
 
-@pytest.mark.parametrize("name", ["circular", "mask"])
+@pytest.mark.parametrize("name", ["circular", pytest.param("mask", marks=pytest.mark.slow)])
 def test_gradients_are_finite_where_nothing_varies(name):
     operator = operators()[name]
     y = operator(jnp.full(IMAGE.shape, 0.5, jnp.float32))

@@ -122,6 +122,7 @@ def codec() -> Codec:
     return Codec(world().trained, "codec")
 
 
+@pytest.mark.slow
 def test_it_learns():
     losses = world().losses
     assert np.isfinite(losses).all() and losses[-1] < 0.5 * losses[0]

@@ -5,8 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from mtjax import metrics
 from mtjax.data.fields import SourceInfo
 from mtjax.metrics import finish
 from mtjax.models.heads.boxes import Proposals
@@ -91,6 +93,70 @@ def test_places_are_assigned_as_by_brute_force():
             np.where(which >= 0, jax.jit(centerness)(POINTS, own), 0), central, atol=1e-4, err_msg=str(trial)
         )
     assert (which >= 0).sum() > 3
+
+
+TINY = np.array([[7, 13, 9, 15], [0, 0, 12, 24], [7.5, 12.5, 8.5, 13.5]], np.float32)  # the first is 2x2 pixels
+
+
+def test_an_object_between_the_places_has_the_nearest_one_and_no_other():
+    points, reach = 2 * POINTS, 2 * REACH  # strides 4 and 8: nowhere inside the first box
+    inside = ((points > TINY[0, :2]) & (points < TINY[0, 2:])).all(-1)
+    assert not inside.any()
+    which = np.asarray(ASSIGN(points, reach, TINY[:1], np.zeros(1, int)))
+    (only,) = np.flatnonzero(which == 0)
+    away = np.square(points - TINY[0].reshape(2, 2).mean(0)).sum(-1)
+    assert away[only] == away.min() and reach[only, 0] == 0  # of the finest level
+    assert (np.asarray(ASSIGN(points, reach, TINY[:1], np.full(1, -1))) == -1).all()
+    empty = np.array([[7, 13, 7, 15]], np.float32)
+    assert (np.asarray(ASSIGN(points, reach, empty, np.zeros(1, int))) == -1).all()
+
+
+def test_large_objects_keep_their_places_but_the_one_that_a_small_one_needs():
+    points, reach = 2 * POINTS, 2 * REACH
+    both = np.asarray(ASSIGN(points, reach, TINY[:2], np.zeros(2, int)))
+    alone = np.asarray(ASSIGN(points, reach, TINY[1:2], np.zeros(1, int)))
+    assert (both == 0).sum() == 1
+    np.testing.assert_array_equal((both == 1) | (both == 0) & (alone == 0), alone == 0)
+    assert (alone == 0).sum() > 5
+    crowd = np.asarray(ASSIGN(points, reach, TINY, np.zeros(3, int)))
+    assert (crowd == 2).sum() == 1 and not (crowd == 0).any()  # one place for two: it tells of the smaller
+
+
+def free_proposals(free) -> Proposals:
+    """Proposals of one picture at strides 4 and 8 of which nothing is fixed but the places."""
+    points, sides = jnp.asarray(2 * POINTS)[None], jnp.exp(free["sides"])
+    boxes = jnp.concatenate([points - sides[..., :2], points + sides[..., 2:]], -1)
+    reach, size = jnp.asarray(2 * REACH, jnp.float32)[None], jnp.asarray(2 * SIZE)[None]
+    return Proposals(free["logits"], free["centerness"], boxes, points, reach, size)
+
+
+@jax.jit
+def learned(truth) -> Proposals:
+    """What the loss makes of such proposals in 300 steps."""
+    optimizer, count = optax.adam(0.1), len(POINTS)
+    shapes = {"logits": (1, count, 2), "centerness": (1, count), "sides": (1, count, 4)}
+    free = {name: jnp.full(shape, -3.0 if name == "logits" else 0.0) for name, shape in shapes.items()}
+
+    def step(carry, _):
+        free, state = carry
+        slopes = jax.grad(lambda free: TASK.loss(free_proposals(free), truth).sum())(free)
+        updates, state = optimizer.update(slopes, state)
+        return (optax.apply_updates(free, updates), state), None
+
+    return free_proposals(jax.lax.scan(step, (free, optimizer.init(free)), length=300)[0][0])
+
+
+@pytest.mark.parametrize("corner", [(7, 13), (7.5, 15), (6.5, 10)])
+def test_an_object_of_two_pixels_is_learned(corner):
+    box = np.array([*corner, *np.add(corner, 2)], np.float32)
+    size = np.tile(2 * SIZE, 2)
+    found = decode(learned({"boxes": jnp.asarray(box / size)[None, None], "labels": jnp.ones((1, 1), int)}))
+    assert found.labels[0, 0] == 1 and found.scores[0, 0] > 0.8
+    assert found.scores[0, 1] < 0.1  # and nothing else
+    pixels = np.asarray(found.boxes[0, 0]) * size
+    # A box never leaves its place out, so it covers the object and what lies between the two.
+    assert metrics.box_iou(jnp.asarray(pixels), jnp.asarray(box)) > 0.4
+    assert (pixels[:2] < box[:2] + 0.2).all() and (pixels[2:] > box[2:] - 0.2).all()
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from mtjax.models.heads.boxes import boxes
 from mtjax.models.heads.burst import burst
 from mtjax.models.heads.chroma import chroma
 from mtjax.models.heads.compression import bottleneck
+from mtjax.models.heads.correlation import correlation
 from mtjax.models.heads.decoder import decoder
 from mtjax.models.heads.deeplab import deeplab
 from mtjax.models.heads.dense import dense
@@ -32,6 +33,7 @@ HEADS = {
     "boxes": boxes,
     "burst": burst,
     "chroma": chroma,
+    "correlation": correlation,
     "decoder": decoder,
     "deeplab": deeplab,
     "dense": dense,
@@ -57,6 +59,7 @@ __all__ = [
     "boxes",
     "burst",
     "chroma",
+    "correlation",
     "decoder",
     "deeplab",
     "dense",

@@ -10,8 +10,8 @@ from mtjax.models.heads.refine import beside_features, correction
 from mtjax.models.inputs import encoder_input, evidence
 from mtjax.models.layers import Blocks, conv
 from mtjax.models.pyramid import Pyramid
-from mtjax.physics import Compose, Downsample, Observed, Operator, Shift
-from mtjax.physics.frames import Frames, split_frames
+from mtjax.physics import Observed, Operator
+from mtjax.physics.frames import burst_motion, split_frames
 from mtjax.physics.warp import grid, sample
 from mtjax.typing import Array, Float
 
@@ -69,18 +69,11 @@ def motion(operator: Operator, batch: int) -> tuple[Float[Array, "B T 2"], int]:
     Raises:
         ValueError: the operator is none as `physics.burst_operator` makes it.
     """
-    parts = _parts(operator.operator) if isinstance(operator, Frames) else []
-    shifts = [part for part in parts if isinstance(part, Shift)]
-    factors = [part.factor for part in parts if isinstance(part, Downsample)]
-    if not isinstance(operator, Frames) or len(shifts) != 1 or len(factors) != 1:
-        raise ValueError(f"head 'burst' is for operator 'burst', not {type(operator).__name__}; try 'upscale'")
-    offsets = shifts[0].offset[..., 0, 0, :] / factors[0]
-    return jnp.broadcast_to(offsets, (batch, operator.count, 2)), factors[0]
-
-
-def _parts(operator: Operator) -> list[Operator]:
-    """What an operator is composed of, outermost first."""
-    return [*_parts(operator.outer), *_parts(operator.inner)] if isinstance(operator, Compose) else [operator]
+    try:
+        offsets, factor = burst_motion(operator)
+    except ValueError as error:
+        raise ValueError(f"head 'burst': {error}; try 'upscale'") from error
+    return jnp.broadcast_to(offsets, (batch, *offsets.shape[-2:])), factor
 
 
 def aligned(x: Float[Array, "B T h w c"], offsets: Float[Array, "B T 2"], stride: int) -> Float[Array, "B T h w d"]:

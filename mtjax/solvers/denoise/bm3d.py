@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from mtjax.physics.operator import check_choice, total
+from mtjax.physics.sharding import by_example
 from mtjax.solvers.denoise.patch_transforms import cosine, haar_by_level, spline
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution, Status, as_images, finish
@@ -68,12 +69,16 @@ def denoise_bm3d(y: Any, sigma: Any, profile: str = "normal") -> Solution:
     batch = y.shape[:-3]
     noise = jnp.broadcast_to(per_example(sigma, y), (*batch, 1, 1, 1)).ravel()
     images = y.reshape(-1, height, width, channels)
+
+    def denoise(*arrays: Any) -> Any:
+        return lax.map(lambda example: _denoise(example[0], example[1], steps), arrays)
+
     if channels == 3:
         opponent = jnp.asarray(_OPPONENT, y.dtype)
-        found = lax.map(lambda e: _denoise(e[0], e[1], steps), (images @ opponent.T, noise)) @ opponent
+        found = by_example(denoise, images @ opponent.T, noise) @ opponent
     else:
         planes = jnp.moveaxis(images, -1, 0)[..., None]
-        found = lax.map(lambda plane: lax.map(lambda e: _denoise(e[0], e[1], steps), (plane, noise)), planes)
+        found = lax.map(lambda plane: by_example(denoise, plane, noise), planes)
         found = jnp.moveaxis(found[..., 0], 0, -1)
     return finish(found.reshape(y.shape), plain, Status.CONVERGED, 1, jnp.zeros(batch, y.dtype))
 

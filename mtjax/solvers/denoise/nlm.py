@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mtjax.physics.operator import total
+from mtjax.physics.sharding import by_example
 from mtjax.solvers.proximal import per_example
 from mtjax.solvers.solution import Solution, Status, as_images, finish
 from mtjax.typing import Array, Inexact
@@ -34,10 +35,12 @@ def denoise_nlm(y: Any, strength: Any, sigma: Any = 0.0, patch: int = 5, distanc
     batch = y.shape[:-3]
     scale, noise = (jnp.broadcast_to(per_example(v, y), (*batch, 1, 1, 1)).ravel() for v in (strength, sigma))
     planes = jnp.moveaxis(y, -1, -3).reshape(-1, channels, height, width)
+
     # One image after the other, so that what an image needs stays in the cache.
-    found = lax.map(
-        lambda example: _denoise(example[0], example[1], example[2], patch, distance), (planes, scale, noise)
-    )
+    def denoise(*arrays: Any) -> Any:
+        return lax.map(lambda example: _denoise(example[0], example[1], example[2], patch, distance), arrays)
+
+    found = by_example(denoise, planes, scale, noise)
     image = jnp.moveaxis(found.reshape(*batch, channels, height, width), -3, -1)
     return finish(image, plain, Status.CONVERGED, 1, jnp.zeros(batch, y.dtype))
 
