@@ -144,7 +144,9 @@ def test_vmap_batches_and_per_example_parameters_agree():
     weights, rho = jnp.array([0.01, 0.05, 0.2]), jnp.array([0.1, 0.2, 0.3])
 
     def solve(y, mask, weight, rho):
-        return solvers.admm(mask * y, physics.Mask(mask), TotalVariation(weight), rho=rho, tolerance=1e-4)
+        return solvers.admm(
+            mask * y, physics.Mask(mask), TotalVariation(weight), rho=rho, tolerance=1e-4, max_iterations=2000
+        )
 
     batched, mapped = jax.jit(solve)(y, masks, weights, rho), jax.vmap(solve)(y, masks, weights, rho)
     assert len(set(np.asarray(batched.iterations).tolist())) == 3
