@@ -12,7 +12,7 @@ from sweep_rows import Row
 
 from mtjax import config as configs
 from mtjax.ablate.results import mean, std
-from mtjax.ablate.table import NOTHING, Sheet, rich_table, spread
+from mtjax.ablate.table import NOTHING, Sheet, markdown, rich_table, spread
 from mtjax.compare.together import split_metrics
 from mtjax.data import build as build_source
 from mtjax.train.build import build_tasks
@@ -33,9 +33,9 @@ def summarize(rows: Sequence[Row], workdir: Path, console: Any) -> None:
     failed = [f"row {row.number} failed: {row.outcome['said']}" for row in rows if row.state == "failed"]
     for line in failed:
         console.print(line, style="bold", markup=False, soft_wrap=True)
-    markdown = "\n\n".join([*(to_markdown(sheet) for sheet in sheets), *failed]) + "\n"
+    text = "\n\n".join([*(markdown(sheet) for sheet in sheets), *failed]) + "\n"
     texts = {
-        "summary.md": markdown,
+        "summary.md": text,
         "summary.csv": settings_csv(rows, results, tuple(arrows)),
         "rows.csv": rows_csv(rows, results, tuple(arrows)),
     }
@@ -103,13 +103,6 @@ def rows_sheet(rows: Sequence[Row], results: dict[int, Values], arrows: dict[str
     ]
     titles = ("row", *short(list(rows[0].fields)), "state", *(f"{key} {arrow}" for key, arrow in arrows.items()))
     return Sheet("rows, test split", titles, lines)
-
-
-def to_markdown(sheet: Sheet) -> str:
-    """A sheet as a Markdown table under its title."""
-    lines = [sheet.headings, ["--"] * len(sheet.headings), *sheet.rows]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"**{sheet.title}**\n\n{table}"
 
 
 def settings_csv(rows: Sequence[Row], results: dict[int, Values], metrics: Sequence[str]) -> str:

@@ -189,16 +189,21 @@ def print_ablation(ablation: Ablation, console: Any) -> None:
         console.print(line, style="dim", highlight=False, markup=False)
 
 
+def markdown(sheet: Sheet) -> str:
+    """A sheet as a Markdown table under its title; numbers, from the third column on, to the right."""
+    align = [":--" if i < 2 else "--:" for i in range(len(sheet.headings))]
+    lines = [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+        for row in (sheet.headings, align, *sheet.rows)
+    ]
+    return f"**{sheet.title}**\n\n" + "\n".join(lines)
+
+
 def to_markdown(ablation: Ablation) -> str:
     """The sentences, the tables, the notes."""
     parts = ["\n\n".join(sentences(ablation))]
     for sheet in sheets(ablation):
-        align = [":--" if i < 2 else "--:" for i in range(len(sheet.headings))]
-        lines = [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in (sheet.headings, align, *sheet.rows)
-        ]
-        parts.append(f"**{sheet.title}**\n\n" + "\n".join(lines))
+        parts.append(markdown(sheet))
     return "\n\n".join([*parts, *notes(ablation)]) + "\n"
 
 

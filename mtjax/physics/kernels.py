@@ -10,11 +10,10 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from mtjax.registry import nearest, one_line
+from mtjax.physics.files import load_array
 from mtjax.typing import Array, Float, PRNGKeyArray, ScalarLike, Shaped
 
 Kernel = Float[Array, "kh kw"]
-PICTURES = ("PNG", "JPEG", "TIFF", "BMP")  # for one of its other formats, Pillow starts Ghostscript
 
 
 def _offsets(size: int, dtype: Any = None) -> Float[Array, "n"]:
@@ -132,18 +131,7 @@ def load(path: str | pathlib.Path, name: str | None = None) -> Kernel:
     The array must be `[kh, kw]`, or a stack `[n, kh, kw]` of which `name` is the number, counted from 0. `name` may be
     left out where there is one array. Raises ValueError or an OSError, in one line, for what is no kernel.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no kernel file {str(path)!r}")
-    try:
-        found = read(path)
-    except Exception as error:
-        raise ValueError(f"kernel file {str(path)!r} cannot be read: {one_line(error)}") from error
-    if name is None and len(found) == 1:
-        (name,) = found
-    if name not in found:
-        raise ValueError(f"name={name!r} is no kernel in {str(path)!r}; {nearest(str(name), found)}")
-    kernel = np.asarray(found[name])
+    kernel = load_array(path, name, "kernel")
     if kernel.ndim != 2 or kernel.dtype.kind not in "biuf" or not kernel.size:
         raise ValueError(
             f"kernel in {str(path)!r} has shape {kernel.shape} and dtype {kernel.dtype}; expected [kh, kw]"
@@ -152,18 +140,3 @@ def load(path: str | pathlib.Path, name: str | None = None) -> Kernel:
     if not np.isfinite(kernel).all() or kernel.min() < 0 or kernel.sum() <= 0:
         raise ValueError(f"kernel in {str(path)!r} is not a blur; expected finite numbers of at least 0, not all 0")
     return jnp.asarray(kernel / kernel.sum())
-
-
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Name of each array in a file -> the array."""
-    if path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    if path.suffix.lower() == ".npy":
-        with path.open("rb") as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-        return {str(i): kernel for i, kernel in enumerate(array)} if array.ndim == 3 else {"0": array}
-    from PIL import Image  # not needed by those who bring arrays
-
-    with Image.open(path, formats=PICTURES) as picture:
-        return {"0": np.asarray(picture if picture.mode.startswith("I") else picture.convert("F"))}

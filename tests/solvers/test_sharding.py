@@ -1,10 +1,8 @@
 """A batch shared by four devices: the same solutions, each example's on its own device."""
 
-import os
-import pathlib
-import subprocess
 import sys
 
+import four_devices
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +10,6 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from mtjax.communication import collectives
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def on_a_mesh(solve, *arrays):
@@ -96,19 +92,11 @@ def check_every_solver_on_four_devices():
 
 @pytest.mark.slow
 def test_every_solver_on_four_devices():
-    done = in_a_process("all")
-    assert done.returncode == 0, done.stderr[-3000:]
+    four_devices.run(__file__, "all")
 
 
 def test_a_batch_on_four_devices():
-    done = in_a_process()
-    assert done.returncode == 0, done.stderr
-
-
-def in_a_process(*words):
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(pathlib.Path(__file__)), *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    four_devices.run(__file__)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 import functools
 import json
-import os
-import pathlib
-import subprocess
 import sys
 
+import four_devices
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +15,6 @@ from mtjax import physics, solvers
 from mtjax.communication import collectives
 from mtjax.physics import sharding, split_image
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 64, 56  # spectra have 29 columns, which four devices cannot share without filling up
 KERNEL = physics.kernels.gaussian(1.2, 7)
 BLUR = physics.Blur(KERNEL)
@@ -136,11 +133,7 @@ def on_four_devices(more):
 @functools.cache
 def found(*words):
     """What such a process finds."""
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(pathlib.Path(__file__)), *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return json.loads(four_devices.run(__file__, *words))
 
 
 def case_of(name):

@@ -1,10 +1,6 @@
 """The same step by jit and by pmap, whole or split, on one device and on four: the same numbers, no array deleted."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
+import four_devices
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +9,6 @@ import pytest
 from mtjax.registry import ConfigError
 from mtjax.train.parallel import Layout, compile_step, layout
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 B, N = 8, 64  # N × N is just as large as what is split
 
 
@@ -123,10 +118,7 @@ def test_both_modes_agree_on_one_device():
 
 
 def test_both_modes_agree_on_four_devices_and_so_does_a_split_state():
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "error::DeprecationWarning:mtjax", str(pathlib.Path(__file__))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    four_devices.run(__file__)
 
 
 def test_the_state_is_donated_unless_told_otherwise():

@@ -1,10 +1,6 @@
 """Weightings see the gradients of the global batch: the same weights and update on four devices, by jit and by pmap."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
+import four_devices
 import jax
 import numpy as np
 import pytest
@@ -15,7 +11,6 @@ from mtjax.train.balancing import Balancing
 from mtjax.train.parallel import compile_step, layout
 from mtjax.train.step import make_train_step
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ("digit", "edges")
 WAYS = {
     "features": Balancing(weighting.make("nash_mtl", names=NAMES), "features"),
@@ -50,12 +45,7 @@ def check_on_four_devices():
 
 @pytest.mark.slow
 def test_weights_are_those_of_the_global_batch():
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths}
-    done = subprocess.run(
-        [sys.executable, str(pathlib.Path(__file__))], env=environment, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    four_devices.run(__file__)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 """A batch in parts gives the same losses, weights and gradients as the batch at once, and so on several devices."""
 
 import dataclasses
-import os
-import pathlib
-import subprocess
-import sys
 
+import four_devices
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +17,6 @@ from mtjax.train.parallel import compile_step, layout
 from mtjax.train.parts import in_parts, join, split
 from mtjax.train.step import make_train_step
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ("digit", "edges")
 SGD = {"kind": "sgd", "lr": 0.1, "clip": 0.0, "momentum": 0.0}
 EMA = 0.9
@@ -134,12 +130,7 @@ def check_on_four_devices():
 
 @pytest.mark.slow
 def test_parts_split_state_rematerialization_and_half_precision_go_together():
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths}
-    done = subprocess.run(
-        [sys.executable, str(pathlib.Path(__file__))], env=environment, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    four_devices.run(__file__)
 
 
 if __name__ == "__main__":

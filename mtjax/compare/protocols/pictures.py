@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+from mtjax.data.sources.pictures import SUFFIXES
+from mtjax.data.sources.untrusted import FORMATS, decoding
 
 
 class MissingError(FileNotFoundError):
@@ -15,7 +16,7 @@ class MissingError(FileNotFoundError):
 
 def read(path: Path) -> np.ndarray:
     """`[H, W, 1 or 3]` in float64, whole numbers 0..255."""
-    with Image.open(path) as picture:
+    with decoding(path), Image.open(path, formats=FORMATS) as picture:
         plain = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
         pixels = np.asarray(plain, np.float64)
     return pixels if pixels.ndim == 3 else pixels[..., None]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtjax.data.fields import Example, Source, SourceInfo
-from mtjax.data.sources.fitting import Size, covering, cut
+from mtjax.data.sources.fitting import Size, covering, cut, padded
 from mtjax.data.sources.prepared import default_data_dir, open_split, quiet
 from mtjax.data.sources.reader import Reader
 from mtjax.metrics.segmentation import VOID
@@ -136,7 +136,7 @@ class _Annotated(Source):
             labels = example["box_labels"]
             present = np.zeros(self.info.fields["present"], np.float32)
             present[labels[labels >= 0]] = 1
-            example |= {"present": present, **_padded(example["boxes"], labels, self._max_boxes)}
+            example |= {"present": present, **padded(example["boxes"], labels, self._max_boxes)}
         return example
 
 
@@ -150,13 +150,3 @@ def boundary_of(segments: np.ndarray) -> np.ndarray:
         along[1:] |= differs
         along[:-1] |= differs
     return edge.astype(np.uint8)
-
-
-def _padded(boxes: np.ndarray, labels: np.ndarray, count: int) -> Example:
-    """The `count` largest boxes that are to be seen; zeros and -1 beyond."""
-    seen = np.flatnonzero(labels >= 0)
-    areas = (boxes[seen, 2] - boxes[seen, 0]) * (boxes[seen, 3] - boxes[seen, 1])
-    seen = seen[np.argsort(-areas, kind="stable")][:count]
-    padded, classes = np.zeros((count, 4), np.float32), np.full(count, -1, np.int32)
-    padded[: len(seen)], classes[: len(seen)] = boxes[seen], labels[seen]
-    return {"boxes": padded, "box_labels": classes}

@@ -59,6 +59,16 @@ def cut(example: Mapping[str, np.ndarray], size: Size, down: float, right: float
     return part
 
 
+def padded(boxes: np.ndarray, labels: np.ndarray, count: int) -> Example:
+    """The `count` largest boxes that are to be seen; zeros and -1 beyond."""
+    seen = np.flatnonzero(labels >= 0)
+    areas = (boxes[seen, 2] - boxes[seen, 0]) * (boxes[seen, 3] - boxes[seen, 1])
+    seen = seen[np.argsort(-areas, kind="stable")][:count]
+    padded, classes = np.zeros((count, 4), np.float32), np.full(count, -1, np.int32)
+    padded[: len(seen)], classes[: len(seen)] = boxes[seen], labels[seen]
+    return {"boxes": padded, "box_labels": classes}
+
+
 def _resampled(picture: np.ndarray, size: Size) -> np.ndarray:
     gray = picture.shape[-1] == 1
     image = Image.fromarray(picture[..., 0] if gray else picture)

@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 from mtjax.data.fields import Example, Source, SourceInfo
+from mtjax.data.sources.fitting import BOXES, covering, cut, padded
 from mtjax.data.sources.prepared import open_split, quiet, refuse_harm
 from mtjax.data.sources.reader import OnError, Reader
 from mtjax.registry import ConfigError, imported, nearest, one_line
 
 PLANES = ("segments", "instances", "boundary", "depth")  # fields with a value for each pixel
-BOXES = ("boxes", "box_labels")
 READABLE = ("image", "label", *BOXES, *PLANES)
 
 
@@ -90,20 +90,15 @@ class _Tfds(Source):
         """The fields of example `index`, its picture resized but not cut."""
         raw = self._examples[index]
         found = {field: _follow(raw, path) for field, path in self._features.items()}
-        return _resized(found, self.info.image_shape[0], self.info.image_shape[2])
+        return covering(_plain(found, self.info.image_shape[2]), self.info.image_shape[:2])
 
     def _cut(self, whole: Example, place: float) -> Example:
         """The square at `place` in [0, 1) of the longer side, with its labels."""
-        size = self.info.image_shape[0]
-        height, width = whole["image"].shape[:2]
-        top, left = int(place * (height - size + 1)), int(place * (width - size + 1))
-        example = dict(whole)
-        for field in ("image", *PLANES):
-            if field in example:
-                example[field] = example[field][top : top + size, left : left + size]
+        example = cut(whole, self.info.image_shape[:2], place, place)
         if "boxes" in example:
-            moved = (example["boxes"] * ([height, width] * 2) - [top, left] * 2) / size
-            example.update(_kept_boxes(moved, example.get("box_labels"), self.info.fields["boxes"][0]))
+            labels = example.get("box_labels", np.where(example["boxes"].any(-1), 0, -1))
+            kept = padded(example["boxes"], labels, self.info.fields["boxes"][0])
+            example |= {field: kept[field] for field in BOXES if field in example}
         return example
 
 
@@ -177,38 +172,23 @@ def _follow(example: Any, path: str) -> Any:
     return example
 
 
-def _resized(found: dict[str, Any], size: int, channels: int) -> Example:
-    """The fields with image and planes brought to a shorter side of `size`, and channels to `channels`."""
+def _plain(found: dict[str, Any], channels: int) -> Example:
+    """The fields, the image with `channels`, planes [H, W], boxes [N, 4].
+
+    Raises:
+        ValueError: the image is not uint8.
+    """
     image = np.asarray(found["image"])
     image = image[..., 0] if image.shape[-1] == 1 else image[..., :3]
     if image.dtype != np.uint8:
         raise ValueError(f"images of type {image.dtype} are not supported, only uint8")
-    factor = size / min(image.shape[:2])
-    height, width = (max(size, round(length * factor)) for length in image.shape[:2])
-    picture = Image.fromarray(image).convert("RGB" if channels == 3 else "L")
-    picture = picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.LANCZOS)
-    pixels = np.asarray(picture)
+    pixels = np.asarray(Image.fromarray(image).convert("RGB" if channels == 3 else "L"))
     example = {"image": pixels[..., None] if pixels.ndim == 2 else pixels}
-    for field in found:
-        value = np.asarray(found[field])
+    for field, value in found.items():
         if field in PLANES:
-            plane = value[..., 0] if value.ndim == 3 else value
-            rows = np.arange(height) * plane.shape[0] // height
-            columns = np.arange(width) * plane.shape[1] // width
-            example[field] = plane[rows][:, columns]
+            example[field] = np.asarray(value).reshape(pixels.shape[:2])
         elif field != "image":
-            example[field] = value.reshape(-1, 4).astype(np.float32) if field == "boxes" else value
+            example[field] = (
+                np.asarray(value).reshape(-1, 4).astype(np.float32) if field == "boxes" else np.asarray(value)
+            )
     return example
-
-
-def _kept_boxes(boxes: np.ndarray, labels: np.ndarray | None, count: int) -> Example:
-    """The first `count` boxes that lie at least partly in the picture, cut at its edge; the rest is filled up."""
-    cut = np.clip(boxes, 0, 1)
-    seen = np.flatnonzero((cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1]))[:count]
-    padded = np.zeros((count, 4), np.float32)
-    padded[: len(seen)] = cut[seen]
-    if labels is None:
-        return {"boxes": padded}
-    classes = np.full(count, -1, np.int32)
-    classes[: len(seen)] = labels[seen]
-    return {"boxes": padded, "box_labels": classes}
