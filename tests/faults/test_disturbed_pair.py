@@ -86,6 +86,7 @@ def test_the_newest_checkpoint_is_damaged_and_both_go_on_from_the_one_before(wor
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
     ranks = runs.start_ranks(workdir)
+    runs.until(lambda: runs.steps_written(workdir) < newest, ranks[0])  # it has gone back
     runs.until(lambda: runs.steps_written(workdir) >= newest, ranks[0])
     ranks[1].send_signal(signal.SIGTERM)
     codes, output = finish(ranks)
