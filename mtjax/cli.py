@@ -22,6 +22,7 @@ from mtjax.commands import COMMANDS, FLAGS, Arguments
 from mtjax.config import ConfigError, nearest, normalize, one_line
 
 PATIENCE = 3.0  # seconds that threads have to end after the command did
+FAILED = 1  # exit code of what is no fault of the command or the config
 
 
 def usage(name: str | None = None) -> str:
@@ -174,23 +175,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(f"mtjax: error: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        return 2 if isinstance(error, ConfigError) else FAILED
 
 
 def script() -> NoReturn:
     """What a shell runs: one command, and then the end, though a thread may still wait for what never comes."""
     code = main()
+    if code == FAILED and one_of_several():
+        end_now(code)  # a farewell would wait for the others, and they wait for this process's next step
     threading.Thread(target=end_if_stuck, args=(code,), daemon=True).start()
     sys.exit(code)
+
+
+def one_of_several() -> bool:
+    """Whether this process has joined others; of a command that never loaded JAX it has not."""
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized()
 
 
 def end_if_stuck(code: int) -> None:
     """Ends the process where Python would wait for threads that do not end, such as one that reads a hung disk."""
     time.sleep(PATIENCE)
     if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        end_now(code)
+
+
+def end_now(code: int) -> NoReturn:
+    """Ends the process without waiting for anything."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

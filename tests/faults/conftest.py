@@ -2,9 +2,10 @@
 
 import pytest
 import runs
+from disks import disk
 from small_run import finished, short_run
 
-__all__ = ["finished", "short_run"]
+__all__ = ["disk", "finished", "short_run"]
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
-"""Two processes of one run: one is asked to stop, or killed, or gets no input, and what becomes of both."""
+"""Two processes of one run: what happens to one of them, or to what they share, and what becomes of both."""
 
 import json
 import re
+import shutil
 import signal
 import time
 
 import pytest
 import runs
+from disks import fill
 
 from mtjax.train.cluster import HEARTBEAT
 from mtjax.train.signals import EXIT_STOPPED
@@ -109,3 +111,43 @@ def test_one_has_a_batch_that_is_not_finite_and_both_skip_the_step(folder, pair)
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     training = {line["step"]: line for line in lines if line["split"] == "train"}
     assert training[6]["skipped"] == 0 and training[9]["skipped"] == 1 and training[60]["skipped"] == 6
+
+
+def test_one_cannot_read_an_example_and_the_other_ends_in_time(folder, pair):
+    workdir = folder / "pair_with_a_broken_example"
+    fault = f"broken@{runs.example_of(step=9, folder=folder)}"
+    begin = time.monotonic()
+    codes, output = finish(runs.start_ranks(workdir, faults=(fault, fault)), timeout=HEARTBEAT + 120)
+    assert 1 in codes and 0 not in codes and "cannot read example" in output
+    assert time.monotonic() - begin < HEARTBEAT + 90
+    codes, output = finish(runs.start_ranks(workdir))
+    assert codes == [0, 0], output
+    assert runs.fingerprint(workdir) == pair
+
+
+def test_both_refuse_the_run_of_another_config(folder, pair):
+    codes, output = finish(runs.start_ranks(folder / "pair", "--config.optimizer.lr=5e-3"))
+    assert codes == [2, 2] and "optimizer.lr" in output and "Traceback" not in output
+    assert runs.fingerprint(folder / "pair") == pair
+
+
+def test_the_disk_is_full_for_both(folder, pair, disk):
+    workdir = disk / "pair"
+    shutil.copytree(folder / "pair", workdir, ignore=shutil.ignore_patterns("60", "evaluation.json"))
+    (disk / "data").symlink_to(folder / "data")
+    before = runs.saved(workdir)
+    fill(disk)
+    codes, output = finish(runs.start_ranks(workdir), timeout=HEARTBEAT + 120)
+    assert 1 in codes and 0 not in codes and "No space left on device" in output
+    assert runs.saved(workdir) == before
+    (disk / "ballast").unlink()
+    codes, output = finish(runs.start_ranks(workdir))
+    assert codes == [0, 0], output
+    assert runs.fingerprint(workdir) == pair
+
+
+def test_the_clock_jumps_for_both(folder, pair):
+    workdir = folder / "pair_with_a_clock"
+    codes, output = finish(runs.start_ranks(workdir, faults=("clock", "clock")))
+    assert codes == [0, 0], output
+    assert runs.fingerprint(workdir) == pair
