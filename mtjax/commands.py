@@ -11,7 +11,7 @@ from mtjax.config import ConfigError, read, resolve
 # By name: type, or the values that it may have; default; meaning.
 FLAGS: dict[str, tuple[Any, Any, str]] = {
     "config": (str, None, "FILE.py or FILE.py:ARGUMENT, the recipe; --config.a.b=VALUE changes one key of it"),
-    "workdir": (str, None, "folder of the run"),
+    "workdir": (str, None, "folder of the run; of protocol, also several trainings of one recipe, with commas between"),
     "split": (("train", "validation", "test"), "test", "train, validation or test"),
     "single_task": (bool, False, "also train each task alone, into WORKDIR/single, and report what sharing changed"),
     "limit": (int, None, "compare on this many test images at most"),

@@ -70,6 +70,7 @@ def trained(sources):
         {
             "data": {"source": "fake", "batch_size": 4, "eval_batch_size": 4},
             "observations": {"blurred": blur, "small": half},
+            "model": {"encoder": {"kind": "unet"}},
             "compare": {"deblur": [{"kind": "wiener", "regularizer": "white"}]},
         }
     )

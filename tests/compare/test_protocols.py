@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,8 @@ from mtjax.compare.protocols import (
 )
 from mtjax.compare.protocols.command import protocol_command
 from mtjax.compare.protocols.pictures import MissingError, pictures, read
+from mtjax.compare.protocols.protocol import CannotError
+from mtjax.physics import Blur
 from mtjax.registry import ConfigError
 
 REAL = pathlib.Path(__file__).resolve().parents[2].parent / "shared/data"
@@ -181,6 +184,55 @@ def test_a_table_has_ours_beside_theirs_and_says_what_is_missing(data, tmp_path)
     text = report.markdown(again)
     assert "| other | 30.00† |" in text and f"| **noisy** | {expected:.2f} |" in text
     assert "other: a paper († as remembered, not compared with the source)" in text
+
+
+def test_what_was_measured_is_kept_unless_the_world_has_changed(data):
+    before = measuring.measure(small(), data)
+    marked = dataclasses.replace(before.rows[1], values={"first, σ 25": 1.0})
+    earlier = dataclasses.replace(before, rows=(before.rows[0], marked))
+    assert measuring.measure(small(), data, earlier=earlier).rows[1] == marked
+    other = dataclasses.replace(earlier, made={**earlier.made, "versions": {"jax": "0"}})
+    assert measuring.measure(small(), data, earlier=other).rows[1].values == before.rows[1].values
+    more = protocols.Method("noisy", methods.estimate), protocols.Method("half", lambda y, *rest: y / 2)
+    rows = measuring.measure(small(methods=more), data, earlier=earlier).rows
+    assert rows[1] == marked and rows[2].method == "half"
+    kept = dataclasses.replace(marked, method="trained a")
+    earlier = dataclasses.replace(earlier, rows=(*earlier.rows, kept))
+    trained = [protocols.Method("trained b", lambda y, *rest, shift=shift: y + shift) for shift in (0.0, 0.1)]
+    rows = measuring.measure(small(), data, trained, earlier).rows
+    assert rows[2] == kept and rows[3].method == "trained b" and len(rows) == 4
+    assert rows[3].spread["first, σ 25"] > 0 and "2 trainings" in rows[3].note
+    assert (
+        measuring.measure(small(), data, [dataclasses.replace(trained[0], name="trained a")], earlier).rows[2] != kept
+    )
+
+
+def test_several_trainings_are_a_mean_and_its_spread():
+    rows = [results.Row("a", "ours", {"x": value, "y": 1.0}, seconds=value) for value in (1.0, 2.0, 6.0)]
+    row = results.over_seeds(rows)
+    assert row.values == {"x": 3.0, "y": 1.0} and row.seconds == 3.0 and row.note == "3 trainings"
+    assert row.spread == {"x": pytest.approx(7**0.5), "y": 0.0}
+    assert results.over_seeds(rows[:1]) == rows[0]
+    column = results.Column("x", 1, 1)
+    result = results.Result(
+        "p", "P", "", "dB", (column,), (row,), (), {"versions": {}, "date": "", "cores": 2, "device": "cpu"}
+    )
+    assert "| **a** (3 trainings) | 3.00 ± 2.65 | 3 |" in report.markdown(result)
+
+
+def test_a_method_has_no_figure_where_it_cannot_read(data):
+    def run(y, operator, sigma, value):
+        if isinstance(operator, Blur):
+            raise CannotError("no blur, please")
+        return y
+
+    first = small().settings[0]
+    blurred = dataclasses.replace(first, name="blurred", degrade=(partial(deblurring.blurred, number=3),))
+    method = protocols.Method("shy", run)
+    row = measuring.measure(small(settings=(first, blurred), methods=(method,), published=()), data).rows[0]
+    assert set(row.values) == {"first, σ 25"}
+    with pytest.raises(CannotError, match="shy: no blur, please"):
+        measuring.measure(small(settings=(blurred,), methods=(method,), published=()), data)
 
 
 def test_the_best_value_is_taken_picture_by_picture(data):

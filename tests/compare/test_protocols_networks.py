@@ -1,7 +1,5 @@
 """Published tables of multi-task learning: Δm recomputed, and a network's metrics against independent ones."""
 
-import dataclasses
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -126,6 +124,8 @@ def trained():
         {
             "data": {"source": "rooms", "batch_size": 2, "eval_batch_size": 2},
             "observations": {"noisy": node},
+            "model": {"encoder": {"kind": "unet"}},
+            "weighting": {"kind": "equal"},
         }
     )
     tasks = {
@@ -161,17 +161,19 @@ def test_a_network_has_the_metrics_of_its_own_evaluation(trained, monkeypatch):
 def test_rows_of_a_network_beside_its_single_tasks(trained, monkeypatch, tmp_path):
     monkeypatch.setitem(data.SOURCES, "rooms", lambda split, /: Rooms())
     monkeypatch.setattr(networks, "restore", lambda workdir: trained)
-    result = networks.measure_networks(multitask.NYUV2, str(tmp_path))
+    result = networks.measure_networks(multitask.NYUV2, [str(tmp_path)])
     assert multitask.FLAT not in result.rows[-1].values and result.columns[0].pictures == 5
     for task in trained.tasks:
         (tmp_path / "single" / task).mkdir(parents=True)
-    alone, together = networks.measure_networks(multitask.NYUV2, str(tmp_path)).rows[-2:]
+    alone, together = networks.measure_networks(multitask.NYUV2, [str(tmp_path)]).rows[-2:]
     assert (alone.method, alone.kind, together.kind) == ("single tasks", "ours", "ours")
     assert together.values[multitask.FLAT] == together.values[multitask.BY_TASK] == 0
+    twice = networks.measure_networks(multitask.NYUV2, [str(tmp_path), str(tmp_path)]).rows[-1]
+    assert twice.values == together.values and set(twice.spread.values()) == {0.0} and "2 trainings" in twice.note
     with pytest.raises(ConfigError, match="has none of the tasks left, right; it has parts, depth, normals"):
-        networks.measure_networks(multitask.MULTI_MNIST, str(tmp_path))
+        networks.measure_networks(multitask.MULTI_MNIST, [str(tmp_path)])
 
 
 def test_without_a_workdir_a_table_is_the_published_one():
-    result = networks.measure_networks(dataclasses.replace(multitask.CAMVID), None)
+    result = networks.measure_networks(multitask.CAMVID, [])
     assert {row.kind for row in result.rows} == {"published"} and len(result.missing) == 1

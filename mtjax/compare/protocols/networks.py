@@ -1,7 +1,7 @@
 """A workdir's row in a published table: the metrics as published, over its test split, together and alone."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mtjax import data
 from mtjax.compare.protocols.multitask import TaskTable
-from mtjax.compare.protocols.results import Result, Row, environment
+from mtjax.compare.protocols.results import Result, Row, environment, over_seeds
 from mtjax.data.pipeline import eval_batches
 from mtjax.metrics.geometry import known_depth, known_direction
 from mtjax.metrics.segmentation import known
@@ -106,17 +106,20 @@ class Labels:
 KINDS = {"segmentation": Segments, "depth": Depths, "normals": Directions, "classification": Labels}
 
 
-def measure_networks(table: TaskTable, workdir: str | None) -> Result:
-    """The published rows, and those of the workdir's tasks, learned together and, if they were, alone.
+def measure_networks(table: TaskTable, workdirs: Sequence[str]) -> Result:
+    """The published rows, and those of the workdirs' tasks, learned together and, if they were, alone.
+
+    Several workdirs are several trainings of one recipe; their rows are means and standard deviations.
 
     Raises:
-        ConfigError: the workdir has none of the tasks that the table is of.
+        ConfigError: a workdir has none of the tasks that the table is of.
     """
     rows, pictures = table.published(), table.count
-    if workdir is not None:
-        ours, pictures = own_rows(table, Path(workdir))
-        rows += ours
-    missing = () if workdir else ("ours: give --workdir=RUN of a network trained on it",)
+    if workdirs:
+        found = [own_rows(table, Path(workdir)) for workdir in workdirs]
+        rows += [over_seeds(same) for same in zip(*(rows for rows, _ in found), strict=True)]
+        pictures = found[0][1]
+    missing = () if workdirs else ("ours: give --workdir=RUN of a network trained on it",)
     columns = table.columns(pictures)
     return Result(table.name, table.title, table.rules, "", columns, tuple(rows), missing, environment())
 
@@ -137,7 +140,8 @@ def own_rows(table: TaskTable, workdir: Path) -> tuple[list[Row], int]:
     alone = tuple(single.get(metric.path) for metric in table.metrics)
     rows = [Row("single tasks", "ours", table.figures(alone, ()))] if single else []
     seconds = time.perf_counter() - start
-    of_ours = Row(f"trained: {workdir.name}", "ours", table.figures(together, alone if single else ()), seconds=seconds)
+    name = f"trained {trained.config.model.encoder.kind}: {trained.config.weighting.kind}"
+    of_ours = Row(name, "ours", table.figures(together, alone if single else ()), seconds=seconds)
     return [*rows, of_ours], pictures
 
 

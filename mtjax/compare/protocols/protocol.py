@@ -48,9 +48,13 @@ class Setting:
     results: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+class CannotError(ValueError):
+    """A method is not made for what was observed: that column is empty in its row."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A way back: `run(y, operator, sigma, value) -> image` `[H, W, C]`, pure.
+    """A way back: `run(y, operator, sigma, value) -> image` `[H, W, C]`, pure; raises `CannotError` when traced.
 
     Of `values`, the one that is best by the measure is taken, picture by picture: what a method could reach if it knew.
     channels: how many a network reads, where that matters.

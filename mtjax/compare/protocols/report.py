@@ -23,7 +23,8 @@ def cells(result: Result, row: Row) -> list[str]:
         if column.name not in row.values:
             return "–"
         value = round(row.values[column.name], column.digits) + 0.0  # which makes -0.0 one that has no sign
-        return f"{value:.{column.digits}f}{mark}"
+        spread = f" ± {row.spread[column.name]:.{column.digits}f}" if column.name in row.spread else ""
+        return f"{value:.{column.digits}f}{spread}{mark}"
 
     return [cell(column) for column in result.columns]
 

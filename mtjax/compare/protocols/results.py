@@ -4,11 +4,12 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import numpy as np
 
 from mtjax.record import versions
 
@@ -17,7 +18,10 @@ DIGITS = 4  # behind the point
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One method's figures by column; `source` is empty for ours. `seconds` are of all its columns, compilation too."""
+    """One method's figures by column; `source` is empty for ours. `seconds` are of all its columns, compilation too.
+
+    spread: of a network that was trained several times, the standard deviations, where `values` are the means.
+    """
 
     method: str
     kind: Literal["published", "ours"]
@@ -26,6 +30,24 @@ class Row:
     checked: bool = True
     seconds: float | None = None
     note: str = ""
+    spread: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def over_seeds(rows: Sequence[Row]) -> Row:
+    """The row of a network that was trained several times, from the rows of each time."""
+    if len(rows) == 1:
+        return rows[0]
+    names = [name for name in rows[0].values if all(name in row.values for row in rows)]
+    columns = {name: np.array([row.values[name] for row in rows]) for name in names}
+    seconds = [row.seconds for row in rows if row.seconds is not None]
+    notes = dict.fromkeys(row.note for row in rows if row.note)
+    return dataclasses.replace(
+        rows[0],
+        values={name: float(column.mean()) for name, column in columns.items()},
+        spread={name: float(column.std(ddof=1)) for name, column in columns.items()},
+        seconds=float(np.mean(seconds)) if seconds else None,
+        note=", ".join([*notes, f"{len(rows)} trainings"]),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +92,8 @@ def save(result: Result, path: Path) -> None:
     """Writes a table as JSON, whole or not at all."""
     tree = dataclasses.asdict(result)
     for row in tree["rows"]:
-        row["values"] = {name: round(value, DIGITS) for name, value in row["values"].items()}
+        for figures in ("values", "spread"):
+            row[figures] = {name: round(value, DIGITS) for name, value in row[figures].items()}
         row["seconds"] = row["seconds"] and round(row["seconds"], 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.tmp")
