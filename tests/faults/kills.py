@@ -1,6 +1,7 @@
 """Kills runs at random moments, has the same command go on, and counts the runs that end bit for bit the same.
 
     python tests/faults/kills.py --count=50
+    JAX_PLATFORMS=cuda python tests/faults/kills.py --count=8 --config.deterministic=True   # the same bits on a GPU
 
 Each run is killed (SIGKILL) up to five times, in the moments of `MOMENTS` in turn, and then left to end; a kill counts
 as survived if every array of the final state, the metrics file and the evaluation equal those of an undisturbed run.
@@ -69,9 +70,9 @@ def in_evaluation(workdir: pathlib.Path, process: subprocess.Popen, draw: random
 MOMENTS = {"start": at_start, "step": in_step, "save": after_save, "evaluation": in_evaluation}
 
 
-def kill(workdir: pathlib.Path, moment: str, draw: random.Random) -> bool:
+def kill(workdir: pathlib.Path, moment: str, draw: random.Random, flags: list[str]) -> bool:
     """Starts the run, or goes on with it, and kills it; False if it had ended before."""
-    process = runs.start(workdir)
+    process = runs.start(workdir, *flags)
     MOMENTS[moment](workdir, process, draw)
     process.kill()
     code, output = runs.finish(process)
@@ -85,13 +86,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=50, help="kills in all")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments, flags = parser.parse_known_args()  # what it does not know is for every run
     draw, moments = random.Random(arguments.seed), itertools.cycle(MOMENTS)
     made, survived = collections.Counter(), collections.Counter()
     begin, finished, resumed = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory(prefix="mtjax-kills-") as name:
         folder = pathlib.Path(name)
-        code, output = runs.finish(runs.start(folder / "whole"), timeout=1200)
+        code, output = runs.finish(runs.start(folder / "whole", *flags), timeout=1200)
         if code:
             raise SystemExit(output)
         expected = runs.fingerprint(folder / "whole")
@@ -99,11 +100,11 @@ def main() -> int:
             finished += 1
             workdir, killed = folder / f"run{finished}", []
             for moment in itertools.islice(moments, min(PER_RUN, arguments.count - made.total())):
-                if not kill(workdir, moment, draw):
+                if not kill(workdir, moment, draw, flags):
                     break
                 killed.append(moment)
             made.update(killed)
-            code, output = runs.finish(runs.start(workdir))
+            code, output = runs.finish(runs.start(workdir, *flags))
             resumed += len(killed) if code == 0 else 0
             if code == 0 and runs.fingerprint(workdir) == expected:
                 survived.update(killed)
