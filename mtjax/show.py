@@ -177,7 +177,8 @@ def devices() -> None:
 
 def solvers() -> None:
     """Prints the solvers and priors that a config may name, and what else there is to call."""
-    from mtjax.solvers.catalog import BESIDE, PRIORS, SOLVERS
+    from mtjax.solvers import PRIORS, SOLVERS
+    from mtjax.solvers.catalog import BESIDE
 
     rows = [
         (name, entry.problem, parameters(entry), ", ".join(entry.tunable), entry.source)

@@ -1,12 +1,12 @@
 """Forward models `y = A x + e`: linear operators with exact adjoints, noise, and observations made of the two.
 
-`OPERATORS` and `NOISES` are the kinds that a config may name: see `catalog.py`.
+`OPERATORS` and `NOISES` are the kinds that a config may name: see `catalog.py` and `noise_catalog.py`.
 """
 
 from mtjax.physics import kernels
 from mtjax.physics.algebra import Compose, Scaled, Stack, Sum
 from mtjax.physics.blur import BOUNDARIES, Blur, Crop
-from mtjax.physics.catalog import NOISES, OPERATORS
+from mtjax.physics.catalog import OPERATORS
 from mtjax.physics.color import ColorMatrix, Mosaic
 from mtjax.physics.color_cast import ColorCast
 from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
@@ -22,6 +22,7 @@ from mtjax.physics.noise import (
     SaltPepperNoise,
     SpeckleNoise,
 )
+from mtjax.physics.noise_catalog import NOISES
 from mtjax.physics.nonlinear import Chain, Clip, Gamma, Jacobian, Jpeg, Magnitude, NonlinearOperator
 from mtjax.physics.observation import Observation, Observed, observe
 from mtjax.physics.operator import Identity, Operator

@@ -1,8 +1,7 @@
-"""The operators and noises that a config may name, each built from a few numbers.
+"""The operators that a config may name, each built from a few numbers; noises are in `noise_catalog.py`.
 
-An entry of `OPERATORS` is called as `builder(keys, image_shape, **params) -> Operator`, one of `NOISES` as
-`builder(keys, **params) -> Noise`; `keys` `[B]` holds one key per example, and every leaf of a noise has a leading axis
-of that length.
+An entry of `OPERATORS` is called as `builder(keys, image_shape, **params) -> Operator`; `keys` `[B]` holds one key per
+example.
 """
 
 from collections.abc import Callable
@@ -19,17 +18,7 @@ from mtjax.physics.color_cast import ColorCast
 from mtjax.physics.files import load_mask, load_matrix
 from mtjax.physics.fourier import Fourier, cartesian_mask, radial_mask
 from mtjax.physics.frames import burst_operator
-from mtjax.physics.noise import (
-    FlowNoise,
-    GaussianNoise,
-    Noise,
-    NoNoise,
-    PoissonGaussianNoise,
-    PoissonNoise,
-    QuantizationNoise,
-    SaltPepperNoise,
-    SpeckleNoise,
-)
+from mtjax.physics.noise_catalog import drawn
 from mtjax.physics.nonlinear import Jpeg
 from mtjax.physics.operator import Identity, Operator
 from mtjax.physics.resize import Bicubic
@@ -257,7 +246,7 @@ def _burst(
 
 def _jpeg(keys: Keys, shape: Shape, /, *, quality: float | int | tuple[float, float] = 30) -> Operator:
     """JPEG's quantization, of a `quality` from 1 to 100: a number, or a pair (low, high) between which it is drawn."""
-    return Jpeg(_drawn(keys, "quality", quality, least=1.0, most=100.0))
+    return Jpeg(drawn(keys, "quality", quality, least=1.0, most=100.0))
 
 
 def _exposure(
@@ -270,8 +259,8 @@ def _exposure(
 ) -> Operator:
     """Light times 2^`stops`, to the power `gamma`, clipped at 1: each a number, or a pair (low, high)."""
     other = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-    gains = 2 ** _drawn(keys, "stops", stops, least=-float("inf"))
-    return ColorCast(gains, _drawn(other, "gamma", gamma, least=1e-2))
+    gains = 2 ** drawn(keys, "stops", stops, least=-float("inf"))
+    return ColorCast(gains, drawn(other, "gamma", gamma, least=1e-2))
 
 
 def _color_cast(
@@ -285,83 +274,15 @@ def _color_cast(
 ) -> Operator:
     """Each channel's light times 2^(`balance` + `stops`), the former drawn by channel, then as `exposure`."""
     keys_of_channels = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, 2), shape[-1]))(keys)
-    drawn = [_drawn(keys_of_channels[:, c], "balance", balance, least=-float("inf")) for c in range(shape[-1])]
+    gains = [drawn(keys_of_channels[:, c], "balance", balance, least=-float("inf")) for c in range(shape[-1])]
     exposed: Any = _exposure(keys, shape, stops=stops, gamma=gamma)
-    return ColorCast(2 ** jnp.concatenate(drawn, -1) * exposed.gains, exposed.gamma)
+    return ColorCast(2 ** jnp.concatenate(gains, -1) * exposed.gains, exposed.gamma)
 
 
 def _offsets(keys: Keys, radius: float | int, count: int) -> Float[Array, "B K 2"]:
     if radius < 0:
         raise ValueError(f"radius={radius} is negative; expected a number of pixels")
     return jax.vmap(lambda key: jax.random.uniform(key, (count, 2), minval=-radius, maxval=radius))(keys)
-
-
-def _no_noise(keys: Keys, /) -> Noise:
-    """None."""
-    return NoNoise()
-
-
-def _gaussian(keys: Keys, /, *, sigma: float | int | tuple[float, float] = 0.02) -> Noise:
-    """`sigma` is a number, or a pair (low, high) between which each example's is drawn uniformly."""
-    return GaussianNoise(_drawn(keys, "sigma", sigma))
-
-
-def _poisson(keys: Keys, /, *, peak: float | int | tuple[float, float] = 100.0) -> Noise:
-    """`peak` photons in a white pixel: a number, or a pair (low, high) as for Gaussian noise."""
-    return PoissonNoise(_drawn(keys, "peak", peak, least=1e-3))
-
-
-def _poisson_gaussian(
-    keys: Keys, /, *, peak: float | int | tuple[float, float] = 100.0, sigma: float | int | tuple[float, float] = 0.02
-) -> Noise:
-    """Photon noise, then reading noise of `sigma`; each a number, or a pair (low, high)."""
-    other = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-    return PoissonGaussianNoise(_drawn(keys, "peak", peak, least=1e-3), _drawn(other, "sigma", sigma))
-
-
-def _salt_pepper(keys: Keys, /, *, amount: float | int | tuple[float, float] = 0.1) -> Noise:
-    """A share `amount` of values is replaced: a number, or a pair (low, high)."""
-    return SaltPepperNoise(_drawn(keys, "amount", amount, most=1.0))
-
-
-def _speckle(keys: Keys, /, *, sigma: float | int | tuple[float, float] = 0.1) -> Noise:
-    """Relative strength `sigma`: a number, or a pair (low, high)."""
-    return SpeckleNoise(_drawn(keys, "sigma", sigma))
-
-
-def _quantization(keys: Keys, /, *, levels: int = 16) -> Noise:
-    """Rounding to one of so many values from 0 to 1."""
-    return QuantizationNoise(_drawn(keys, "levels", levels, least=2.0))
-
-
-def _flow(keys: Keys, /, *, time: Literal["uniform", "logit_normal"] = "uniform") -> Noise:
-    """A time of its own for each example, from 0 (the image) to 1 (noise): what a head `velocity` learns from.
-
-    Drawn uniformly, or as `1 / (1 + exp(-n))` of a standard normal n, which favors the middle, where learning is
-    hardest (Esser et al., "Scaling rectified flow transformers", ICML 2024).
-    """
-    if time == "uniform":
-        return FlowNoise(_drawn(keys, "time", (0.0, 1.0)))
-    return FlowNoise(jax.nn.sigmoid(jax.vmap(lambda key: jax.random.normal(key, (1, 1, 1)))(keys)))
-
-
-def _drawn(
-    keys: Keys,
-    name: str,
-    value: float | int | tuple[float, float],
-    *,
-    least: float = 0.0,
-    most: float = float("inf"),
-) -> Float[Array, "B 1 1 1"]:
-    """`value` for each example, or where it is a pair (low, high), a number drawn between the two by its key."""
-    low, high = (value, value) if isinstance(value, int | float) else value
-    if not least <= low <= high <= most:
-        kind, inside = ("a strength", name) if isinstance(value, int | float) else ("a range", "low <= high")
-        expected = f"{least:g} <= {inside}" + (f" <= {most:g}" if most < float("inf") else "")
-        raise ValueError(f"{name}={value} is not {kind}; expected {expected}")
-    if low == high:
-        return jnp.full((len(keys), 1, 1, 1), float(low))
-    return jax.vmap(lambda key: jax.random.uniform(key, (1, 1, 1), minval=low, maxval=high))(keys)
 
 
 OPERATORS: dict[str, Callable[..., Operator]] = {
@@ -382,14 +303,4 @@ OPERATORS: dict[str, Callable[..., Operator]] = {
     "jpeg": _jpeg,
     "exposure": _exposure,
     "color_cast": _color_cast,
-}
-NOISES: dict[str, Callable[..., Any]] = {
-    "none": _no_noise,
-    "gaussian": _gaussian,
-    "poisson": _poisson,
-    "poisson_gaussian": _poisson_gaussian,
-    "salt_pepper": _salt_pepper,
-    "speckle": _speckle,
-    "quantization": _quantization,
-    "flow": _flow,
 }

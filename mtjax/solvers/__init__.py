@@ -7,7 +7,7 @@
 from mtjax.solvers.admm import admm
 from mtjax.solvers.back_projection import iterative_back_projection
 from mtjax.solvers.blind import BlindSolution, blind_deconvolution
-from mtjax.solvers.catalog import PRIORS, SOLVERS, SolverInfo, make
+from mtjax.solvers.catalog import SOLVERS, make
 from mtjax.solvers.constraints import Box, NonNegative, Simplex
 from mtjax.solvers.data_terms import L1, L2, DataTerm, Huber, L2Ball, Poisson, WeightedL2
 from mtjax.solvers.denoise import (
@@ -24,6 +24,7 @@ from mtjax.solvers.douglas_rachford import douglas_rachford
 from mtjax.solvers.filtered_back_projection import filtered_back_projection
 from mtjax.solvers.gray_world import gray_world
 from mtjax.solvers.half_quadratic import dpir_schedule, hqs
+from mtjax.solvers.info import SolverInfo
 from mtjax.solvers.interpolate import bicubic, lanczos
 from mtjax.solvers.linear import conjugate_gradient, landweber, pseudo_inverse, tikhonov
 from mtjax.solvers.linearized_admm import linearized_admm
@@ -46,6 +47,7 @@ from mtjax.solvers.sparsity import LpNorm, Wavelet
 from mtjax.solvers.tgv import TGV
 from mtjax.solvers.tuning import grid_search
 from mtjax.solvers.unsupervised_wiener import UnsupervisedSolution, unsupervised_wiener
+from mtjax.solvers.variational_catalog import PRIORS
 from mtjax.solvers.wiener import wiener
 
 __all__ = [
