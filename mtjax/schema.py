@@ -75,6 +75,7 @@ WEIGHTING = {
 OBSERVATION = {
     "operator": (dict, REQUIRED),
     "noise": (dict, REQUIRED),
+    "observed": (str | None, None),  # field of the data that is y where an example has it, so that none is drawn
     "clip": (str | None, None),  # field of the data, frames [T, H, W, C], observed in the image's place by a burst
     "fused": (Sequence[str], ()),  # fields of the data, maps as large as the observation, that the encoder reads too
     "given": (Sequence[str], ()),  # fields of the data that heads read beside the features

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtjax.data.fields import DIRECTIONS, DISPLACEMENTS, PICTURES
+from mtjax.data.fields import DIRECTIONS, DISPLACEMENTS, OBSERVED, PICTURES
 from mtjax.physics.frames import join_frames, split_frames
 from mtjax.registry import ConfigError, nearest
 from mtjax.typing import Array, Batch, Bool, Float, Int, Keys
@@ -29,7 +29,8 @@ def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
         keys: [B] typed keys; example i is changed by a function of `keys[i]` alone.
         batch: as `to_device_batch` gives it. Pictures and displacements are sampled bilinearly (exactly, if only
             flipped and shifted), any other field [B, H, W, ...] by nearest neighbor. Vectors turn and mirror with the
-            picture, displacements grow with it; other values, as those of depth, are not changed.
+            picture, displacements grow with it; other values, as those of depth, are not changed. `observed` of
+            another size is mirrored only.
         spec: a mapping (a dict, a ConfigDict) with some of the keys of `OFF`.
         train: False for evaluation, which is normalized but not moved.
 
@@ -37,9 +38,9 @@ def augment(keys: Keys, batch: Batch, spec: Any, train: bool = True) -> Batch:
     """
     clips = {name: batch[name].shape[1] for name in PICTURES if name in batch and batch[name].ndim == 5}
     if not clips:
-        return _augmented(keys, batch, _checked(spec), train)
+        return _augmented(keys, batch, checked(spec), train)
     joined = {name: join_frames(jnp.asarray(batch[name])) for name in clips}  # a clip moves as one picture
-    moved = _augmented(keys, {**batch, **joined}, _checked(spec), train)
+    moved = _augmented(keys, {**batch, **joined}, checked(spec), train)
     return {**moved, **{name: split_frames(moved[name], count) for name, count in clips.items()}}
 
 
@@ -58,6 +59,9 @@ def _augmented(keys: Keys, batch: Batch, spec: dict[str, Any], train: bool) -> B
     nearest_pixel = jnp.round(at).astype(jnp.int32)
     moved = dict(batch)
     for name, value in batch.items():
+        if name == OBSERVED and value.shape[1:3] != (height, width):
+            mirrored = (matrix[:, 1, 1] < 0)[:, None, None, None]
+            moved[name] = jnp.where(mirrored, value[:, :, ::-1], value)
         if name in ("boxes", "valid") or value.shape[1:3] != (height, width):
             continue
         if exact:
@@ -79,8 +83,8 @@ def _augmented(keys: Keys, batch: Batch, spec: dict[str, Any], train: bool) -> B
     return moved
 
 
-def _checked(spec: Any) -> dict[str, Any]:
-    """The whole spec, with what is left out turned off."""
+def checked(spec: Any) -> dict[str, Any]:
+    """The whole spec, with what is left out turned off; ConfigError for what is unknown or out of range."""
     for name in spec:
         if name not in OFF:
             raise ConfigError(f"unknown key data.augment.{name}; {nearest(name, OFF)}")

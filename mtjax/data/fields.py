@@ -37,6 +37,7 @@ FIELDS: dict[str, tuple[type, str]] = {
 PICTURES = ("image", "previous", "reference", "clip")
 DISPLACEMENTS = ("flow",)
 DIRECTIONS = ("normals",)
+OBSERVED = "observed"  # has pixels of its own, and is mirrored with the image; no other move is known to fit both
 
 
 @dataclasses.dataclass(frozen=True)

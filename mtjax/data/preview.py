@@ -22,11 +22,11 @@ Paint = Callable[[Mapping[str, Any], SourceInfo, int], Image.Image]  # a cell of
 def sheet(batch: Mapping[str, Any], info: SourceInfo) -> np.ndarray:
     """A contact sheet, uint8 [height, width, 3], of up to six examples of a host batch and all that is known of them.
 
-    Shows the image with its class, boxes with theirs, and each of the maps and pictures that `ROWS` lists, as far as
-    the batch has them; a label that is not valid is left blank.
+    Shows the image with its class, boxes with theirs, and each of the maps and pictures that `ROWS` lists, or that hold
+    classes of their own, as far as the batch has them; a label that is not valid is left blank.
     """
     count = min(MOST, len(batch["image"]))
-    rows = [row for row in ROWS if row[1] in batch]
+    rows = [row for row in (*ROWS, *_own_classes(info)) if row[1] in batch]
     width, high = LEFT + count * (CELL + GAP) - GAP + MARGIN, _cell(info)[1]
     page = Image.new("RGB", (width, 3 * MARGIN + 16 + len(rows) * (high + GAP) + 14), PAPER)
     draw = ImageDraw.Draw(page)
@@ -180,6 +180,13 @@ def _color(k: int) -> tuple[int, int, int]:
 
 def _font() -> Any:
     return ImageFont.load_default(13)
+
+
+def _own_classes(info: SourceInfo) -> list[tuple[str, str, Paint]]:
+    """A row for each map of classes that has a name of its own, as those that a mixture renames."""
+    known = [field for _, field, _ in ROWS]
+    maps = [f for f in info.class_names if f not in known and info.fields[f] == info.image_shape[:2]]
+    return [(field, field, _classes(field)) for field in maps]
 
 
 # Row title, the field it needs, and what paints a cell of it.

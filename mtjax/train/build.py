@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from mtjax import weighting
-from mtjax.data.fields import SourceInfo
+from mtjax.data.augment import OFF, checked
+from mtjax.data.fields import OBSERVED, SourceInfo
 from mtjax.models import ENCODERS, HEADS, SHARINGS, MultiTask
+from mtjax.physics import observe
 from mtjax.registry import ConfigError, accepted, lookup, nearest
 from mtjax.tasks import TASKS, Task
 from mtjax.train import optimizers
@@ -42,6 +45,7 @@ def fused_channels(config: Any, info: SourceInfo, read: set[str]) -> dict[str, i
     for name in sorted(read):
         node = config.observations[name]
         check_clip(name, node, info)
+        check_observed(name, node, info, config.data.get("augment", {}))
         for key in ("fused", "given"):
             for field in node.get(key, ()):
                 if field not in info.fields:
@@ -71,6 +75,29 @@ def check_clip(name: str, node: Any, info: SourceInfo) -> None:
     if operator["kind"] != "burst" or operator["frames"] != shape[0]:
         wanted = f'operator=dict(kind="burst", frames={shape[0]})'
         raise ConfigError(f"observations.{name}: a clip of {shape[0]} frames, {field!r}, needs {wanted}")
+
+
+def check_observed(name: str, node: Any, info: SourceInfo, augmentation: Mapping[str, Any]) -> None:
+    """Raises a ConfigError where an observation cannot be what the data says was observed.
+
+    The data has no such field, or one of another shape than what the operator gives; or augmentation would move the
+    image and not what was observed of it.
+    """
+    field, where = node.get("observed"), f"observations.{name}.observed"
+    if not field:
+        return
+    if field not in info.fields:
+        raise ConfigError(f"{where}: {info.name} has no field {field!r}; {nearest(field, info.fields)}")
+    if node.get("clip"):
+        raise ConfigError(f"{where}={field!r} beside clip={node['clip']!r}: expected only one of them")
+    image = jax.ShapeDtypeStruct((1, *info.image_shape), jnp.float32)
+    drawn = jax.eval_shape(lambda x: observe(node, jax.random.split(jax.random.key(0), 1), x).y, image)
+    if info.fields[field] != drawn.shape[1:] or drawn.ndim != 4:
+        both = f"{info.fields[field]}, and the operator {node['operator']['kind']!r} gives {drawn.shape[1:]}"
+        raise ConfigError(f"{where}: {field!r} is of shape {both}")
+    for key, value in checked(augmentation).items():
+        if value != OFF[key] and (key, field) != ("flip", OBSERVED):
+            raise ConfigError(f"data.augment.{key}={value} changes the image, not {field!r}; {where} wants {OFF[key]}")
 
 
 def build_model(config: Any, tasks: Mapping[str, Task], fused: Mapping[str, int] = {}) -> MultiTask:

@@ -58,7 +58,9 @@ def example_keys(key: PRNGKeyArray, numbers: Array) -> Keys:
 def observe_all(observations: Mapping[str, Any], keys: Keys, batch: Batch, train: bool = False) -> dict[str, Observed]:
     """Each observation once, named as in the config, of the batch's "image", with what else the network is told.
 
-    In training the share `withheld` of the examples goes without what else there is, each field on its own.
+    Where the data has what was really observed, in the field that the key `observed` names, that is `y`; operator and
+    noise then say no more than what solvers and heads may take for granted. In training the share `withheld` of the
+    examples goes without what else there is, each field on its own.
     """
     observed = {}
     for name, spec in observations.items():
@@ -67,8 +69,10 @@ def observe_all(observations: Mapping[str, Any], keys: Keys, batch: Batch, train
             field: _shown(batch, field, fold_name(own, field), spec.get("withheld", 0.0) if train else 0.0)
             for field in (*spec.get("fused", ()), *spec.get("given", ()))
         }
+        drawn = observe_clip(spec, own, batch) if spec.get("clip") else observe(spec, own, batch["image"])
         observed[name] = replace(
-            observe_clip(spec, own, batch) if spec.get("clip") else observe(spec, own, batch["image"]),
+            drawn,
+            y=_from_data(batch, spec["observed"], drawn.y) if spec.get("observed") else drawn.y,
             fused={field: as_maps(*shown[field]) for field in spec.get("fused", ())},
             given={field: shown[field] for field in spec.get("given", ())},
         )
@@ -80,16 +84,22 @@ def observe_clip(spec: Mapping[str, Any], keys: Keys, batch: Batch) -> Observed:
 
     An example without a clip is a scene that does not move.
     """
-    clip, present = _shown(batch, spec["clip"], keys, 0.0)
+    clip, present = _shown(batch, spec["clip"])
     clip = jnp.where(present[:, None, None, None, None], clip, batch["image"][:, None])
     seen = observe(spec, keys, clip)
     return replace(seen, operator=registered(seen.y, seen.operator))
 
 
-def _shown(batch: Batch, field: str, keys: Keys, withheld: float) -> tuple[Array, Array]:
-    """A field's values, and which examples have it and are shown it."""
+def _from_data(batch: Batch, field: str, drawn: Array) -> Array:
+    """What was observed of each example, as the data has it; what was drawn for one that lacks it."""
+    values, present = _shown(batch, field)
+    return jnp.where(present[:, None, None, None], values.astype(drawn.dtype), drawn)
+
+
+def _shown(batch: Batch, field: str, keys: Keys | None = None, withheld: float = 0.0) -> tuple[Array, Array]:
+    """A field's values, and which examples have it and are shown it; `keys` decide from whom it is withheld."""
     present = batch["valid"][field] if "valid" in batch else jnp.ones(len(batch[field]), bool)
-    if withheld:
+    if keys is not None and withheld:
         present &= jax.vmap(jax.random.uniform)(keys) >= withheld
     return batch[field], present
 

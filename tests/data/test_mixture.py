@@ -1,6 +1,7 @@
 """Several sources as one: whose turn it is, what an example lacks, and sources that do not fit together."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,8 +47,8 @@ C = {"source": HERE, "start": 200, "counts": (2, 1, 1)}
 SMALL = {"source": "digit_scenes", "size": 32, "train": 30, "validation": 8, "test": 8}
 
 
-def mixture(split="train", proportions=None, **parts):
-    return data.build({"source": "mixture", "parts": parts, "proportions": proportions}, split)
+def mixture(split: str = "train", proportions: Any = None, rename: Any = {}, **parts: Any):
+    return data.build({"source": "mixture", "parts": parts, "proportions": proportions, "rename": rename}, split)
 
 
 def drawn(source, seed=0, count=200, size=1):
@@ -67,8 +68,7 @@ def drawn(source, seed=0, count=200, size=1):
     ],
 )
 def test_each_period_has_exactly_its_share_of_each_part(weights, period):
-    parts = {"a": A, "b": B, "c": C}
-    parts = {name: parts[name] for name in weights or parts}
+    parts: dict[str, Any] = {name: part for name, part in (("a", A), ("b", B), ("c", C)) if name in (weights or "abc")}
     source = mixture(proportions=weights, **parts)
     count = 6 * period
     part = drawn(source, count=count).reshape(-1, period) // 100
@@ -157,10 +157,47 @@ def test_a_part_with_wide_images_makes_all_of_them_wide():
 
 def test_a_mixture_in_a_mixture_keeps_its_proportions():
     inner = {"source": "mixture", "parts": {"b": B, "c": C}, "proportions": {"b": 0.75, "c": 0.25}}
-    source = mixture(a=A, rest=inner, proportions={"a": 0.2, "rest": 0.8})
-    np.testing.assert_array_equal(np.bincount(drawn(source, count=50) // 100), [10, 30, 10])
+    for rename in ({}, {"rest": {"kind": "size"}}):
+        source = mixture(a=A, rest=inner, proportions={"a": 0.2, "rest": 0.8}, rename=rename)
+        np.testing.assert_array_equal(np.bincount(drawn(source, count=50) // 100), [10, 30, 10])
     by_size = mixture(a=A, rest=inner)
     assert (drawn(by_size, count=26) // 100 == 0).sum() == 14
+
+
+OTHER = {"label": ("cat", "dog", "cow"), "kind": ()}
+
+
+def test_classes_that_differ_are_told_apart_by_new_names():
+    parts: dict[str, Any] = {"a": A, "b": {**B, "names": OTHER}}
+    with pytest.raises(config.ConfigError, match="field 'label' must have the same classes"):
+        mixture(**parts)
+    source = mixture(**parts, rename={"b": {"label": "animal", "kind": "size"}})
+    assert source.info.class_names["label"] == NAMES["label"] and source.info.class_names["animal"] == OTHER["label"]
+    assert set(source.info.fields) == {"image", "label", "animal", "size"}
+    seen = [pipeline.batch_at(source, 11, 0, 0), next(iter(pipeline.eval_batches(source, 11)))]
+    for batch in seen:  # in training as in evaluation
+        part = batch["image"][:, 0, 0, 0] // 100
+        np.testing.assert_array_equal(batch["valid"]["label"], part == 0)
+        np.testing.assert_array_equal(batch["valid"]["animal"], part == 1)
+        assert batch["animal"].dtype == np.int32
+    same = [pipeline.batch_at(mixture(a=A, b=B, rename=r), 11, 0, 0)["index"] for r in ({}, {"b": {"label": "animal"}})]
+    np.testing.assert_array_equal(*same)  # the order of training does not depend on names
+
+
+@pytest.mark.parametrize(
+    ("rename", "message"),
+    [
+        ({"bb": {"label": "animal"}}, "unknown key data.rename.bb; did you mean 'b'?"),
+        ({"b": {"labels": "animal"}}, "unknown key data.rename.b.labels; did you mean 'label'?"),
+        ({"b": {"label": 3}}, "data.rename.b.label must be a name of letters, digits and underscores, got 3"),
+        ({"b": {"label": "kind"}}, "data.rename.b calls both 'label' and 'kind' 'kind'; expected a name for each"),
+        ({"b": {"image": "photo"}}, "data.rename.b: 'image' cannot be called 'photo'; one of them is read by its own"),
+        ({"b": {"label": "flow"}}, "data.rename.b: 'label' cannot be called 'flow'; one of them is read by its own"),
+        ({"b": {"label": "depth"}}, "data.rename.b: 'label' cannot be called 'depth'; one of them is read by its own"),
+    ],
+)
+def test_bad_names(rename, message):
+    assert refusal(a=A, b=B, rename=rename).startswith(message)
 
 
 def test_digits_on_photographs_with_pairs_of_digits(scenes_dir, tmp_path):
@@ -187,7 +224,7 @@ def test_parts_that_do_not_fit_together():
     assert refusal(a=A, b={**B, "side": 3}) == shape
     odd = {"label": ("no", "perhaps"), "kind": ()}
     classes = "field 'label' must have the same classes, but has 2 (no, yes) in a, 2 (no, perhaps) in b"
-    assert refusal(a=A, b={**B, "names": odd}) == f"data.parts: {classes}"
+    assert refusal(a=A, b={**B, "names": odd}) == f"data.parts: {classes}; data.rename can tell them apart"
     assert "2 (no, yes) in a, none in b" in refusal(a=A, b={**B, "names": {}})
     assert "field 'label' must have one shape, but is one number in a, 2 in b" in refusal(a=A, b={**B, "shape": (2,)})
 

@@ -45,3 +45,15 @@ def test_every_class_of_the_picture_is_in_its_caption():
         ).tobytes()
 
     assert len({caption(left, right) for left in (0, 1) for right in (0, 1)}) == 4
+
+
+def test_maps_of_classes_have_a_row_whatever_they_are_called():
+    fields = {"image": (8, 8, 1), "segments": (8, 8), "room_parts": (8, 8)}
+    info = SourceInfo("rooms", fields, dict.fromkeys(("segments", "room_parts"), ("wall", "floor")), (8, 8, 1))
+    maps = {"segments": np.zeros((1, 8, 8), np.int32), "room_parts": np.ones((1, 8, 8), np.int32)}
+    batch = {"image": np.zeros((1, 8, 8, 1), np.uint8), **maps, "valid": dict.fromkeys(fields, np.array([True]))}
+    both, one = preview.sheet(batch, info), preview.sheet({k: v for k, v in batch.items() if k != "room_parts"}, info)
+    row = preview.CELL + preview.GAP
+    assert both.shape[0] - one.shape[0] == row
+    segments, parts = (both[60 + k * row : 60 + (k + 1) * row, preview.LEFT :] for k in (1, 2))
+    assert (segments != parts).any()

@@ -21,9 +21,9 @@ UNREDUCED = 1 << 20  # pixels: both pictures are cut, never resized, so that one
 def pairs(split: str, /, *, path: str, factor: int, size: int | tuple[int, int] = 96, channels: int = 3) -> Source:
     """Pictures of high resolution, and those of low resolution that belong to them: image, observed.
 
-    `observed` is the same part of the scene as the image, `factor` times smaller to each side. Training cuts at a
-    random place, a function of (seed, k); evaluation takes the middle. One pair in ten, at least one, is for validation
-    and as many are for testing, chosen by their names.
+    `observed` is the same part of the scene as the image, `factor` times smaller to each side; an observation reads it
+    by `observed="observed"`. Training cuts at a random place, a function of (seed, k); evaluation takes the middle. One
+    pair in ten, at least one, is for validation and as many are for testing, chosen by their names.
 
     Args:
         split: "train", "validation" or "test".
