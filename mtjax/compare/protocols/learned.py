@@ -76,7 +76,10 @@ def head_for(trained: Trained, names: list[str], y: Any, operator: Any) -> str:
         node = trained.config.observations[trained.tasks[name].observation]
         blank = jax.ShapeDtypeStruct((1, *operator.input_shape(y.shape)), jnp.float32)
         keys = jax.random.split(jax.random.key(0), 1)
-        own = jax.eval_shape(lambda image: observe(node, keys, image), blank)
+        try:
+            own = jax.eval_shape(lambda image: observe(node, keys, image), blank)
+        except ValueError:  # that observation cannot be made of an image of this size
+            return False
         return type(own.operator) is type(operator) and own.y.shape == (1, *y.shape)
 
     found = [name for name in names if alike(name)]
