@@ -9,18 +9,20 @@
 import csv
 import json
 import shutil
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mtjax.compare.protocols import PROTOCOLS, TABLES
-from mtjax.compare.protocols.report import markdown
+from mtjax.compare.protocols.report import cells, markdown
 from mtjax.compare.protocols.results import Column, Result, Row, load
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS / "results"
 KEPT = ("comparison.csv", "evaluation.json")  # of a run; comparison.png goes to docs
-SUMMARIZED = ("denoise_gray", "super_resolution", "deblur_cameraman", "deblur_levin", "deblur_levin_gray")
+SUMMARIZED = ("denoise_gray", "super_resolution", "deblur_levin")
+TUNED = ("multi_mnist", "camvid", "nyuv2")  # recipes that `mtjax ablate` was run on, see docs/ablation.py
 OTHER_HEADS = {  # headline metric: what it is, and what a network that does not look at the picture gets
     "digit/accuracy": ("class of the main digit, accuracy", "0.1"),
     "edges/f": ("boundaries, F within one pixel", "0"),
@@ -85,8 +87,8 @@ def compared(result: Result, column: Column, solvers: list[Row], trained: list[R
     """A line: what was observed, the best of our solvers, every trained network, and the best published figure."""
 
     def figure(row: Row) -> str:
-        spread = f" ± {row.spread[column.name]:.{column.digits}f}" if column.name in row.spread else ""
-        return f"{row.values[column.name]:.{column.digits}f}{spread} ({row.method.removeprefix('trained ')})"
+        name, _, _ = row.method.removeprefix("trained ").partition(":")
+        return f"{cells(result, row)[result.columns.index(column)]} ({name})"
 
     def best(rows: Iterable[Row]) -> str:
         rows = [row for row in rows if column.name in row.values]
@@ -95,6 +97,23 @@ def compared(result: Result, column: Column, solvers: list[Row], trained: list[R
     own = "; ".join(figure(row) for row in trained if column.name in row.values) or "–"
     published = best(row for row in result.rows if row.kind == "published")
     return (f"`{result.protocol}`", column.name, best(solvers[:1]), best(solvers[1:]), own, published)
+
+
+def multitask() -> str:
+    """Tasks alone, weighted equally and by other methods, on each recipe that was ablated with all tuned alike."""
+    lines = []
+    for file in (RESULTS / f"ablate_{name}.json" for name in TUNED):
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": []}
+        for row in (found["reference"], *found["rows"]) if found["rows"] else ():
+            headlines = (f"{name} {spread(row['values'][name])}" for name in found["headlines"].values())
+            gain = "" if row is found["reference"] else spread(row["delta_m_task"], "+.1f")
+            lines.append((f"`{file.stem.removeprefix('ablate_')}`", row["method"]["label"], ", ".join(headlines), gain))
+    return table(("recipe", "weighting", "test split", "Δm in %, task mean"), lines)
+
+
+def spread(values: Sequence[float], form: str = "#.3g") -> str:
+    """Mean and standard deviation over seeds."""
+    return f"{statistics.mean(values):{form}} ± {statistics.stdev(values):.1g}"
 
 
 def protocols() -> str:
@@ -111,6 +130,7 @@ def results(names: Iterable[str]) -> list[Result]:
 SECTIONS: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "quickstart"): quickstart,
     ("README.md", "recipes"): recipes,
+    ("README.md", "multitask"): multitask,
     ("docs/results.md", "by published protocols"): protocols,
 }
 

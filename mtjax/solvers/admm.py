@@ -38,7 +38,7 @@ def admm(
 
     `data` is `φ`, `½‖A x − y‖²` unless given; `prior` one prior or several.
     The minimizer does not depend on the penalty `rho` > 0 (a number, or one for each example), but the speed does; the
-    default is what the first prior recommends, mostly ten times its weight.
+    default is what the first prior recommends, mostly ten times its weight, and a constant to derivatives.
     `balance` lets each example double or halve it, in the first hundred iterations, where the primal or the dual
     residual is ten times the other, both relative (Wohlberg, 2017).
     Give `iterations` (default 100: a scan, unrolled gradients, status "iteration_limit") or `tolerance` (a loop of at

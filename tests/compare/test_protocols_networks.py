@@ -1,5 +1,7 @@
 """Published tables of multi-task learning: Δm recomputed, and a network's metrics against independent ones."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -172,6 +174,19 @@ def test_rows_of_a_network_beside_its_single_tasks(trained, monkeypatch, tmp_pat
     assert twice.values == together.values and set(twice.spread.values()) == {0.0} and "2 trainings" in twice.note
     with pytest.raises(ConfigError, match="has none of the tasks left, right; it has parts, depth, normals"):
         networks.measure_networks(multitask.MULTI_MNIST, [str(tmp_path)])
+
+
+def test_single_tasks_of_other_kinds_are_passed_over(trained, monkeypatch, tmp_path):
+    monkeypatch.setitem(data.SOURCES, "rooms", lambda split, /: Rooms())
+    info = dataclasses.replace(INFO, fields={**INFO.fields, "boundary": INFO.image_shape[:2]})
+    tasks = {**trained.tasks, "edges": TASKS["boundary"]("edges", info, observation="noisy")}
+    more = dataclasses.replace(trained, experiment=dataclasses.replace(trained.experiment, tasks=tasks))
+    for name in ("parts", "edges"):
+        (tmp_path / "single" / name).mkdir(parents=True)
+    found = {tmp_path: more, tmp_path / "single" / "parts": trained}
+    monkeypatch.setattr(networks, "restore", found.__getitem__)
+    alone, together = networks.measure_networks(multitask.NYUV2, [str(tmp_path)]).rows[-2:]
+    assert alone.method == "single tasks" and together.kind == "ours"
 
 
 def test_without_a_workdir_a_table_is_the_published_one():

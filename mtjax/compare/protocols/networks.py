@@ -134,14 +134,14 @@ def own_rows(table: TaskTable, workdir: Path) -> tuple[list[Row], int]:
         wanted = sorted({metric.task for metric in table.metrics})
         raise ConfigError(f"{workdir} has none of the tasks {', '.join(wanted)}; it has {', '.join(trained.tasks)}")
     single: dict[str, float] = {}
-    for task in trained.tasks:
-        if (workdir / "single" / task).is_dir():
-            single |= figures(restore(workdir / "single" / task))[0]
+    for name, task in trained.tasks.items():
+        if task.kind in KINDS and (workdir / "single" / name).is_dir():
+            single |= figures(restore(workdir / "single" / name))[0]
     alone = tuple(single.get(metric.path) for metric in table.metrics)
     rows = [Row("single tasks", "ours", table.figures(alone, ()))] if single else []
     seconds = time.perf_counter() - start
-    name = f"trained {trained.config.model.encoder.kind}: {trained.config.weighting.kind}"
-    of_ours = Row(name, "ours", table.figures(together, alone if single else ()), seconds=seconds)
+    method = f"trained {trained.config.model.encoder.kind}: {trained.config.weighting.kind}"
+    of_ours = Row(method, "ours", table.figures(together, alone if single else ()), seconds=seconds)
     return [*rows, of_ours], pictures
 
 
