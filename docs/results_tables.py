@@ -79,7 +79,7 @@ def recipes() -> str:
         trained = [row for row in ours if row.method.startswith("trained ")]
         for column in result.columns if trained else ():
             lines.append(compared(result, column, [row for row in ours if row not in trained], trained))
-    head = ("protocol", "pictures", "as observed", "best solver", "trained on two CPU cores", "best published")
+    head = ("protocol", "pictures", "as observed", "best solver", "trained here", "best published")
     return table(head, lines)
 
 

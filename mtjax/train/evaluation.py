@@ -82,14 +82,14 @@ def validation_score(values: dict[str, float]) -> float:
 
 def initial_state(experiment: Experiment, config: Any, source: Source, devices: Layout | None = None) -> states.State:
     """The state before the first step, where it belongs on the devices; a function of the config alone."""
-    create = _creation(experiment, config, source)
-    shardings = devices.of(jax.eval_shape(create)) if devices else None
-    return jax.jit(create, out_shardings=shardings)()
+    create, seed = _creation(experiment, config, source), np.uint32(config.train.seed % 2**32)
+    shardings = devices.of(jax.eval_shape(create, seed)) if devices else None
+    return jax.jit(create, out_shardings=shardings)(seed)  # which is compiled once for all seeds
 
 
 def state_template(experiment: Experiment, config: Any, source: Source, devices: Layout | None = None) -> states.State:
     """Shapes and dtypes of the state, and where its arrays belong on the devices: what a checkpoint is to fit."""
-    shapes = jax.eval_shape(_creation(experiment, config, source))
+    shapes = jax.eval_shape(_creation(experiment, config, source), np.uint32(0))
     if devices is None:
         return shapes
     return jax.tree.map(
@@ -99,14 +99,14 @@ def state_template(experiment: Experiment, config: Any, source: Source, devices:
     )
 
 
-def _creation(experiment: Experiment, config: Any, source: Source) -> Callable[[], states.State]:
+def _creation(experiment: Experiment, config: Any, source: Source) -> Callable[[Any], states.State]:
     batch = next(iter(eval_batches(source, 1)))
 
-    def create() -> states.State:
+    def create(seed: Any) -> states.State:
         blank = to_device_batch(jax.tree.map(np.zeros_like, batch))
         observed = observe_for_evaluation(experiment.observations, jax.numpy.zeros(1, jax.numpy.int32), blank)
-        params = experiment.model.init(jax.random.key(config.train.seed), observed)
-        num_tasks, seed = len(experiment.tasks), config.train.seed
+        params = experiment.model.init(jax.random.key(seed), observed)
+        num_tasks = len(experiment.tasks)
         averaging = config.train.get("ema", 0.0) > 0  # runs of before there were averages do not say
         spikes = config.train.get("spike", 0.0) > 0
         return states.create(params, experiment.optimizer, experiment.balancing, num_tasks, seed, averaging, spikes)

@@ -50,7 +50,7 @@ def create(
     optimizer: Any,
     balancing: Any,
     num_tasks: int,
-    seed: int,
+    seed: Any,
     averaging: bool = False,
     spikes: bool = False,
 ) -> State:

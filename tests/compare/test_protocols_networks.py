@@ -164,7 +164,7 @@ def test_rows_of_a_network_beside_its_single_tasks(trained, monkeypatch, tmp_pat
     monkeypatch.setitem(data.SOURCES, "rooms", lambda split, /: Rooms())
     monkeypatch.setattr(networks, "restore", lambda workdir: trained)
     result = networks.measure_networks(multitask.NYUV2, [str(tmp_path)])
-    assert multitask.FLAT not in result.rows[-1].values and result.columns[0].pictures == 5
+    assert multitask.FLAT not in result.rows[-1].values and result.rows[-1].note == "on 5 test images"
     for task in trained.tasks:
         (tmp_path / "single" / task).mkdir(parents=True)
     alone, together = networks.measure_networks(multitask.NYUV2, [str(tmp_path)]).rows[-2:]
@@ -187,6 +187,9 @@ def test_single_tasks_of_other_kinds_are_passed_over(trained, monkeypatch, tmp_p
     monkeypatch.setattr(networks, "restore", found.__getitem__)
     alone, together = networks.measure_networks(multitask.NYUV2, [str(tmp_path)]).rows[-2:]
     assert alone.method == "single tasks" and together.kind == "ours"
+    found[tmp_path / "other"] = more
+    with pytest.raises(ConfigError, match="some have single tasks and others not"):
+        networks.measure_networks(multitask.NYUV2, [str(tmp_path), str(tmp_path / "other")])
 
 
 def test_without_a_workdir_a_table_is_the_published_one():

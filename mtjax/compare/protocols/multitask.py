@@ -50,9 +50,9 @@ class TaskTable:
     checked: bool
     count: int
 
-    def columns(self, pictures: int) -> tuple[Column, ...]:
-        """The metrics and both Δm; `pictures`: how many test images ours are of."""
-        columns = [Column(metric.column, pictures, self.count, metric.digits) for metric in self.metrics]
+    def columns(self) -> tuple[Column, ...]:
+        """The metrics and both Δm."""
+        columns = [Column(metric.column, self.count, self.count, metric.digits) for metric in self.metrics]
         if len({metric.task for metric in self.metrics}) > 1:
             columns += [Column(name, self.count, self.count) for name in (PRINTED, FLAT, BY_TASK)]
         return tuple(columns)

@@ -112,20 +112,20 @@ def measure_networks(table: TaskTable, workdirs: Sequence[str]) -> Result:
     Several workdirs are several trainings of one recipe; their rows are means and standard deviations.
 
     Raises:
-        ConfigError: a workdir has none of the tasks that the table is of.
+        ConfigError: a workdir has none of the tasks that the table is of, or some have single tasks and others not.
     """
-    rows, pictures = table.published(), table.count
+    rows = table.published()
     if workdirs:
-        found = [own_rows(table, Path(workdir)) for workdir in workdirs]
-        rows += [over_seeds(same) for same in zip(*(rows for rows, _ in found), strict=True)]
-        pictures = found[0][1]
+        ours = [own_rows(table, Path(workdir)) for workdir in workdirs]
+        if len({len(rows) for rows in ours}) > 1:
+            raise ConfigError(f"of {', '.join(workdirs)} some have single tasks and others not, in WORKDIR/single")
+        rows += [over_seeds(same) for same in zip(*ours, strict=True)]
     missing = () if workdirs else ("ours: give --workdir=RUN of a network trained on it",)
-    columns = table.columns(pictures)
-    return Result(table.name, table.title, table.rules, "", columns, tuple(rows), missing, environment())
+    return Result(table.name, table.title, table.rules, "", table.columns(), tuple(rows), missing, environment())
 
 
-def own_rows(table: TaskTable, workdir: Path) -> tuple[list[Row], int]:
-    """The rows of a workdir, and of how many test images they are."""
+def own_rows(table: TaskTable, workdir: Path) -> list[Row]:
+    """The rows of a workdir; their notes say on how many test images, which are its config's and not the published."""
     start = time.perf_counter()
     trained = restore(workdir)
     values, pictures = figures(trained)
@@ -138,11 +138,12 @@ def own_rows(table: TaskTable, workdir: Path) -> tuple[list[Row], int]:
         if task.kind in KINDS and (workdir / "single" / name).is_dir():
             single |= figures(restore(workdir / "single" / name))[0]
     alone = tuple(single.get(metric.path) for metric in table.metrics)
-    rows = [Row("single tasks", "ours", table.figures(alone, ()))] if single else []
+    note = f"on {pictures} test images"
+    rows = [Row("single tasks", "ours", table.figures(alone, ()), note=note)] if single else []
     seconds = time.perf_counter() - start
     method = f"trained {trained.config.model.encoder.kind}: {trained.config.weighting.kind}"
-    of_ours = Row(method, "ours", table.figures(together, alone if single else ()), seconds=seconds)
-    return [*rows, of_ours], pictures
+    of_ours = Row(method, "ours", table.figures(together, alone if single else ()), seconds=seconds, note=note)
+    return [*rows, of_ours]
 
 
 def figures(trained: Trained) -> tuple[dict[str, float], int]:
