@@ -45,7 +45,7 @@ def fused_channels(config: Any, info: SourceInfo, read: set[str]) -> dict[str, i
     for name in sorted(read):
         node = config.observations[name]
         check_clip(name, node, info)
-        check_observed(name, node, info, config.data.get("augment", {}))
+        check_observed(name, node, info, config)
         for key in ("fused", "given"):
             for field in node.get(key, ()):
                 if field not in info.fields:
@@ -77,7 +77,7 @@ def check_clip(name: str, node: Any, info: SourceInfo) -> None:
         raise ConfigError(f"observations.{name}: a clip of {shape[0]} frames, {field!r}, needs {wanted}")
 
 
-def check_observed(name: str, node: Any, info: SourceInfo, augmentation: Mapping[str, Any]) -> None:
+def check_observed(name: str, node: Any, info: SourceInfo, config: Any) -> None:
     """Raises a ConfigError where an observation cannot be what the data says was observed.
 
     The data has no such field, or one of another shape than what the operator gives; or augmentation would move the
@@ -95,7 +95,7 @@ def check_observed(name: str, node: Any, info: SourceInfo, augmentation: Mapping
     if info.fields[field] != drawn.shape[1:] or drawn.ndim != 4:
         both = f"{info.fields[field]}, and the operator {node['operator']['kind']!r} gives {drawn.shape[1:]}"
         raise ConfigError(f"{where}: {field!r} is of shape {both}")
-    for key, value in checked(augmentation).items():
+    for key, value in checked(config.data.get("augment", {})).items():
         if value != OFF[key] and (key, field) != ("flip", OBSERVED):
             raise ConfigError(f"data.augment.{key}={value} changes the image, not {field!r}; {where} wants {OFF[key]}")
 
