@@ -21,11 +21,13 @@ from mtjax.train.record import DamagedError, verify_arrays, verify_record
 # be read or written, the others fail unheard, or end after its event loop was closed, or never begin, each with a
 # warning or a traceback.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-logging.getLogger("asyncio").addFilter(
-    lambda record: not ("exception was never retrieved" in record.getMessage() and "zarr" in record.getMessage())
-)
+logging.getLogger("asyncio").addFilter(lambda record: not _of_a_reader(record.getMessage()))
 warnings.filterwarnings("ignore", r"coroutine '\w+Handler\.\w+' was never awaited", RuntimeWarning)
 _unraisable_hook = sys.unraisablehook
+
+
+def _of_a_reader(message: str) -> bool:
+    return "exception was never retrieved" in message and ("zarr" in message or "OCDBT" in message)
 
 
 def _of_orbax(unraisable: Any) -> bool:
