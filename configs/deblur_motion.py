@@ -11,11 +11,11 @@ tests (0.7 M parameters).
 On one CPU core, beside other work: 4 to 6 min. Levin's eight kernels on Set12 01 to 07, three seeds: 30.29 ± 0.05 dB at
 σ = 2.55, 26.96 ± 0.06 at 7.65; hyper-Laplacian prior with the best of ten weights 30.43 and 26.07, Wiener 28.18 and
 24.89, the denoiser of `configs/denoise_dncnn.py` (residual blocks) plugged in 30.28 ± 0.28 and 26.87 ± 0.29. On Set3C
-it is above TV, and up to 2.4 dB below BM3D plugged in. On the cameraman's six blurs, none of them motion, it is mostly
-behind TV (docs/results.md).
+it is above TV, and 1 to 2.4 dB below BM3D plugged in. On the cameraman's six blurs, none of them motion, it is ahead of
+TV in three and behind in three (docs/results.md).
 
 A longer run with more stages (`--config.train.steps=50000 --config.tasks.deblur.head.stages=5`) is expected to add a
-decibel or two: DPIR, with a denoiser of 32 M parameters, is 3 to 6 dB above on Set3C. That was not run.
+decibel or two: DPIR, with a denoiser of 32 M parameters, is 3.5 to 6.4 dB above on Set3C. That was not run.
 """
 
 from ml_collections import ConfigDict

@@ -8,17 +8,12 @@
 
 import importlib.util
 import json
-import math
 import sys
 from pathlib import Path
-from typing import Any
 
-from mtjax.ablate.cost import Cost
+from mtjax.ablate import Ablation, from_json
 from mtjax.ablate.figure import figure
-from mtjax.ablate.plan import Method
-from mtjax.ablate.results import Ablation, Differences, Row
 from mtjax.ablate.table import ranked, to_markdown
-from mtjax.compare.statistics import Interval
 
 DOCS = Path(__file__).resolve().parent
 CHOSEN_ON, CHOSEN = "scenes", 3  # where the methods of the second part were chosen, and how many
@@ -85,47 +80,7 @@ def keep(name: str, workdir: Path) -> None:
 
 def load(name: str) -> Ablation:
     """The ablation that a section is about."""
-    tree = json.loads(kept_file(name).read_text(encoding="utf-8"))
-    rows = {
-        "alone": {task: row(node) for task, node in tree["alone"].items()},
-        "reference": row(tree["reference"]),
-        "rows": tuple(row(node) for node in tree["rows"]),
-    }
-    return Ablation(**{**tree, **rows, **{key: tuple(tree[key]) for key in ("compared", "seeds", "rates")}})
-
-
-def row(node: dict[str, Any]) -> Row:
-    """A row from its JSON, in which what is not finite is null."""
-    apart = node["over_equal"]
-    built = {
-        "method": Method(**node["method"]),
-        "scores": {float(rate): number(score) for rate, score in node["scores"].items()},
-        "seeds": tuple(node["seeds"]),
-        "values": {key: series(values) for key, values in node["values"].items()},
-        "delta_m_task": series(node["delta_m_task"]),
-        "delta_m_flat": series(node["delta_m_flat"]),
-        "cost": Cost(**node["cost"]) if node["cost"] else None,
-        "over_equal": apart
-        and Differences(
-            interval(apart["delta_m_task"]), {task: interval(found) for task, found in apart["headlines"].items()}
-        ),
-    }
-    return Row(**{**node, **built})
-
-
-def interval(node: dict[str, float | None] | None) -> Any:
-    """An interval, if there is one."""
-    return node and Interval(**{key: number(value) for key, value in node.items()})
-
-
-def series(values: list[float | None]) -> tuple[float, ...]:
-    """One number per seed."""
-    return tuple(map(number, values))
-
-
-def number(value: float | None) -> float:
-    """NaN for null."""
-    return math.nan if value is None else value
+    return from_json(json.loads(kept_file(name).read_text(encoding="utf-8")))
 
 
 def section(name: str) -> str:

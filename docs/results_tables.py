@@ -3,17 +3,21 @@
     python docs/results_tables.py                              # after anything in docs/results has changed
     python docs/results_tables.py quickstart=runs/quickstart   # takes the files of a run that was compared there first
 
-`mtjax protocol NAME --data=DIR --out=docs/results/NAME.json` writes what it reads of protocols.
+`mtjax protocol NAME --data=DIR --out=docs/results/NAME.json` writes what it reads of protocols;
+what that file holds already is kept, so delete it where a solver has changed. docs/ablation.py keeps the ablations.
 """
 
 import csv
 import json
 import shutil
-import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ablation import TUNED
+from ablation import load as load_ablation
+
+from mtjax.ablate.table import spread
 from mtjax.compare.protocols import PROTOCOLS, TABLES
 from mtjax.compare.protocols.report import cells, markdown
 from mtjax.compare.protocols.results import Column, Result, Row, load
@@ -22,7 +26,6 @@ DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS / "results"
 KEPT = ("comparison.csv", "evaluation.json")  # of a run; comparison.png goes to docs
 SUMMARIZED = ("denoise_gray", "super_resolution", "deblur_levin")
-TUNED = ("multi_mnist", "camvid", "nyuv2")  # recipes that `mtjax ablate` was run on, see docs/ablation.py
 OTHER_HEADS = {  # headline metric: what it is, and what a network that does not look at the picture gets
     "digit/accuracy": ("class of the main digit, accuracy", "0.1"),
     "edges/f": ("boundaries, F within one pixel", "0"),
@@ -102,18 +105,13 @@ def compared(result: Result, column: Column, solvers: list[Row], trained: list[R
 def multitask() -> str:
     """Tasks alone, weighted equally and by other methods, on each recipe that was ablated with all tuned alike."""
     lines = []
-    for file in (RESULTS / f"ablate_{name}.json" for name in TUNED):
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": []}
-        for row in (found["reference"], *found["rows"]) if found["rows"] else ():
-            headlines = (f"{name} {spread(row['values'][name])}" for name in found["headlines"].values())
-            gain = "" if row is found["reference"] else spread(row["delta_m_task"], "+.1f")
-            lines.append((f"`{file.stem.removeprefix('ablate_')}`", row["method"]["label"], ", ".join(headlines), gain))
+    for name in TUNED:
+        found = load_ablation(name)
+        for row in (found.reference, *found.rows):
+            headlines = (f"{metric} {spread(row.values[metric])}" for metric in found.headlines.values())
+            gain = "" if row is found.reference else spread(row.delta_m_task, "+", 1)
+            lines.append((f"`{name}`", row.method.label, ", ".join(headlines), gain))
     return table(("recipe", "weighting", "test split", "Δm in %, task mean"), lines)
-
-
-def spread(values: Sequence[float], form: str = "#.3g") -> str:
-    """Mean and standard deviation over seeds."""
-    return f"{statistics.mean(values):{form}} ± {statistics.stdev(values):.1g}"
 
 
 def protocols() -> str:
@@ -145,16 +143,15 @@ def rewrite(page: Path, name: str, text: str) -> None:
     page.write_text(before + begin + text + end + after, encoding="utf-8")
 
 
-def take(recipe: str, workdir: Path) -> None:
+def take(workdir: Path) -> None:
     """Copies what a run and its comparison wrote."""
     missing = [name for name in (*KEPT, "comparison.png") if not (workdir / name).is_file()]
     if missing:
         sys.exit(
             f"docs/results_tables.py: {workdir} has no {missing[0]}; `mtjax compare --workdir={workdir}` writes it"
         )
-    (RESULTS / recipe).mkdir(parents=True, exist_ok=True)
     for name in KEPT:
-        shutil.copyfile(workdir / name, RESULTS / recipe / name)
+        shutil.copyfile(workdir / name, RESULTS / "quickstart" / name)
     shutil.copyfile(workdir / "comparison.png", DOCS / "comparison.png")
 
 
@@ -164,7 +161,7 @@ def main() -> None:
         recipe, _, workdir = word.partition("=")
         if recipe != "quickstart" or not workdir:
             sys.exit(f"docs/results_tables.py: expected quickstart=WORKDIR, got {word!r}")
-        take(recipe, Path(workdir))
+        take(Path(workdir))
     for (page, name), text in SECTIONS.items():
         rewrite(DOCS.parent / page, name, text())
 

@@ -2,17 +2,15 @@
 
 import pathlib
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from shared_data import save
 from test_recipes_multitask import write_camvid, write_multi_mnist, write_nyuv2
+from traced_recipe import resolved, traced
 
-from mtjax import config, data
+from mtjax import data
 from mtjax.data import pipeline
 from mtjax.train.build import build
-from mtjax.train.step import make_eval_step, observe_for_evaluation
 
 RECIPE = pathlib.Path(__file__).resolve().parents[1] / "configs" / "everything_real.py"
 RESTORING = {"denoise", "deblur", "enlarge", "inpaint"}
@@ -28,7 +26,7 @@ def recipe(tmp_path_factory):
         save(root / "photos" / f"{i}.png", np.full((80, 80), i))
     places = [f"--config.data.parts.{name}.path={root / name}" for name in PARTS]
     prepared = [f"--config.data.parts.{name}.data_dir={root / 'prepared'}" for name in ("street", "room")]
-    return config.resolve(config.read(str(RECIPE)), [*places, *prepared])[0]
+    return resolved(RECIPE, [*places, *prepared])
 
 
 def test_every_example_teaches_the_tasks_of_its_set_and_restoration(recipe):
@@ -45,13 +43,4 @@ def test_every_example_teaches_the_tasks_of_its_set_and_restoration(recipe):
 
 
 def test_the_network_passes(recipe):
-    source = data.build(recipe.data, "test")
-    experiment = build(recipe, source.info, len(source))
-    batch = next(pipeline.eval_batches(source, 2))
-
-    def observed():
-        return observe_for_evaluation(experiment.observations, jnp.asarray(batch["index"]), data.to_device_batch(batch))
-
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), jax.eval_shape(observed))
-    metrics, _ = jax.eval_shape(make_eval_step(experiment), params, batch)
-    assert {metric.partition("/")[0] for metric in metrics} == set(recipe.tasks)
+    traced(recipe)

@@ -1,22 +1,16 @@
 """The multi-task recipes pass their networks and have the published tables' tasks; their page is made from files."""
 
-import importlib.util
 import json
 import pathlib
-from typing import Any
 
-import jax
-import jax.numpy as jnp
+import ablation
 import numpy as np
 import pytest
 from shared_data import save
+from traced_recipe import resolved, traced
 
-from mtjax import config, data
 from mtjax.ablate.results import to_json
 from mtjax.compare.protocols import TABLES
-from mtjax.data import pipeline
-from mtjax.train.build import build
-from mtjax.train.step import make_eval_step, observe_for_evaluation
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -51,40 +45,20 @@ def test_a_recipe_has_the_tasks_of_its_published_table(write, tmp_path):
     write(folder)
     places = [f"--config.data.path={folder}"]
     places += [] if name == "multi_mnist" else [f"--config.data.data_dir={tmp_path}"]
-    recipe, _ = config.resolve(config.read(str(ROOT / "configs" / f"{name}.py")), places)
-    source = data.build(recipe.data, "test")
-    experiment = build(recipe, source.info, len(source))
-    batch = next(pipeline.eval_batches(source, 2))
-
-    def observed():
-        index, images = jnp.asarray(batch["index"]), data.to_device_batch(batch)
-        return observe_for_evaluation(experiment.observations, index, images)
-
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), jax.eval_shape(observed))
-    metrics, _ = jax.eval_shape(make_eval_step(experiment), params, batch)
-    assert {metric.partition("/")[0] for metric in metrics} == set(recipe.tasks)
+    recipe = resolved(ROOT / "configs" / f"{name}.py", places)
+    traced(recipe)
     there = {task.kind for task in recipe.tasks.values()} | set(recipe.tasks)
     assert {metric.task for metric in TABLES[name].metrics} <= there
 
 
-@pytest.fixture(scope="module")
-def docs():
-    """The module docs/ablation.py."""
-    spec = importlib.util.spec_from_file_location("docs_ablation", ROOT / "docs" / "ablation.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_page_of_ablations_is_what_its_command_makes():
+    assert (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8") == ablation.page()
 
 
-def test_the_page_of_ablations_is_what_its_command_makes(docs):
-    assert (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8") == docs.page()
-
-
-def test_kept_ablations_are_small_and_read_back_whole(docs):
-    for name in docs.SECTIONS:
-        file = docs.kept_file(name)
+def test_kept_ablations_are_small_and_read_back_whole():
+    for name in ablation.SECTIONS:
+        file = ablation.kept_file(name)
         assert file.stat().st_size < 60_000
-        again = to_json(docs.load(name))
+        again = to_json(ablation.load(name))
         del again["summary"]
         assert again == json.loads(file.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@
 
 from mtjax.ablate.command import ablate_command, write
 from mtjax.ablate.plan import make_plan
-from mtjax.ablate.results import Ablation, collect
+from mtjax.ablate.results import Ablation, collect, from_json
 from mtjax.ablate.run import make_runs
 
-__all__ = ["Ablation", "ablate_command", "collect", "make_plan", "make_runs", "write"]
+__all__ = ["Ablation", "ablate_command", "collect", "from_json", "make_plan", "make_runs", "write"]

@@ -223,3 +223,48 @@ def to_json(ablation: Ablation) -> dict[str, Any]:
         for row in (*ablation.alone.values(), ablation.reference, *ablation.rows)
     ]
     return to_plain({**dataclasses.asdict(ablation), "summary": summary})
+
+
+def from_json(tree: Mapping[str, Any]) -> Ablation:
+    """What `to_json` was given; a summary is not needed."""
+    rows = {
+        "alone": {task: _row(node) for task, node in tree["alone"].items()},
+        "reference": _row(tree["reference"]),
+        "rows": tuple(_row(node) for node in tree["rows"]),
+    }
+    kept = {key: value for key, value in tree.items() if key != "summary"}
+    return Ablation(**{**kept, **rows, **{key: tuple(tree[key]) for key in ("compared", "seeds", "rates")}})
+
+
+def _row(node: dict[str, Any]) -> Row:
+    """A row from its JSON, in which what is not finite is null."""
+    over = node["over_equal"]
+    built = {
+        "method": Method(**node["method"]),
+        "scores": {float(rate): _number(score) for rate, score in node["scores"].items()},
+        "seeds": tuple(node["seeds"]),
+        "values": {key: _series(values) for key, values in node["values"].items()},
+        "delta_m_task": _series(node["delta_m_task"]),
+        "delta_m_flat": _series(node["delta_m_flat"]),
+        "cost": Cost(**node["cost"]) if node["cost"] else None,
+        "over_equal": over
+        and Differences(
+            _interval(over["delta_m_task"]), {task: _interval(found) for task, found in over["headlines"].items()}
+        ),
+    }
+    return Row(**{**node, **built})
+
+
+def _interval(node: dict[str, float | None] | None) -> Any:
+    """An interval, if there is one."""
+    return node and Interval(**{key: _number(value) for key, value in node.items()})
+
+
+def _series(values: list[float | None]) -> tuple[float, ...]:
+    """One number per seed."""
+    return tuple(map(_number, values))
+
+
+def _number(value: float | None) -> float:
+    """NaN for null."""
+    return math.nan if value is None else value

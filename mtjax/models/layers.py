@@ -6,7 +6,15 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from mtjax.registry import ConfigError
 from mtjax.typing import Array, Float
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises a ConfigError that names the first size below 1."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise ConfigError(f"{name.replace('_', ' ')} must be at least 1, got {value}")
 
 
 def conv(

@@ -3,8 +3,6 @@
 import pathlib
 import sys
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from shared_data import save
@@ -12,11 +10,7 @@ from test_coco import content
 from test_coco import write as write_coco
 from test_voc import DOG, listed
 from test_voc import write as write_voc
-
-from mtjax import config, data
-from mtjax.data import pipeline
-from mtjax.train.build import build
-from mtjax.train.step import make_eval_step, observe_for_evaluation
+from traced_recipe import resolved, traced
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 PREPARED = {
@@ -49,23 +43,6 @@ def describe(name, splits, folder):
     builder.info.write_to_directory(place)
 
 
-def traced(file, changes):
-    """The shapes of all metrics of a config's test batch: it passes source, observations, network and losses."""
-    resolved, _ = config.resolve(config.read(str(CONFIGS / f"{file}.py")), changes)
-    source = data.build(resolved.data, "test")
-    batch = next(pipeline.eval_batches(source, 2))
-    experiment = build(resolved, source.info, len(source))
-    index = jnp.asarray(batch["index"])
-
-    def observe():
-        return observe_for_evaluation(experiment.observations, index, data.to_device_batch(batch))
-
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), jax.eval_shape(observe))
-    metrics, _ = jax.eval_shape(make_eval_step(experiment), params, batch)
-    assert {name.partition("/")[0] for name in metrics} == set(resolved.tasks)
-    return source, batch
-
-
 @pytest.mark.parametrize("file", PREPARED)
 def test_sets_that_tfds_prepares(file, tmp_path):
     """On random examples of the form that TFDS declares, and without TensorFlow."""
@@ -74,7 +51,7 @@ def test_sets_that_tfds_prepares(file, tmp_path):
     name, splits = PREPARED[file]
     describe(name, splits, tmp_path)
     with tfds.testing.mock_data(num_examples=10, data_dir=str(tmp_path)):
-        source, batch = traced(file, [f"--config.data.data_dir={tmp_path}"])
+        source, batch, _ = traced(resolved(CONFIGS / f"{file}.py", [f"--config.data.data_dir={tmp_path}"]))
         assert batch["image"].shape[1:] == source.info.image_shape and np.ptp(batch["image"]) > 0
         for field, names in source.info.class_names.items():
             assert (batch[field] >= 0).all() and (batch[field] < len(names)).all()
@@ -84,7 +61,7 @@ def test_sets_that_tfds_prepares(file, tmp_path):
 def test_div2k(tmp_path):
     for i in range(3):
         save(tmp_path / f"{i:04}.png", np.random.default_rng(i).integers(0, 256, (100, 150, 3)))
-    source, _ = traced("div2k", [f"--config.data.path={tmp_path}"])
+    source, _, _ = traced(resolved(CONFIGS / "div2k.py", [f"--config.data.path={tmp_path}"]))
     assert len(source) == 8
 
 
@@ -96,5 +73,10 @@ def test_coco_and_voc(tmp_path):
     listed(tmp_path / "voc", "train", "ab")
     listed(tmp_path / "voc", "val", "c")
     for file, folder in (("coco", "coco"), ("pascal_voc", "voc")):
-        source, _ = traced(file, [f"--config.data.path={tmp_path / folder}", f"--config.data.data_dir={tmp_path}"])
+        source, _, _ = traced(
+            resolved(
+                CONFIGS / f"{file}.py",
+                [f"--config.data.path={tmp_path / folder}", f"--config.data.data_dir={tmp_path}"],
+            )
+        )
         assert source.info.name == folder

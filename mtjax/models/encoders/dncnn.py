@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from mtjax.models.layers import conv
+from mtjax.models.layers import check_sizes, conv
 from mtjax.models.pyramid import unshuffle
 from mtjax.typing import Array, Float
 
@@ -57,7 +57,5 @@ def dncnn(dtype: Any, /, *, width: int = 64, depth: int = 15, stem: int = 2) -> 
     Raises:
         ValueError: a size below 1.
     """
-    for name, value in (("width", width), ("depth", depth), ("stem", stem)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_sizes(width=width, depth=depth, stem=stem)
     return DnCNN(width, depth, stem, dtype)

@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from mtjax.models.layers import ResidualBlock, conv
+from mtjax.models.layers import ResidualBlock, check_sizes, conv
 from mtjax.models.pyramid import unshuffle
 from mtjax.typing import Array, Float
 
@@ -58,7 +58,5 @@ def edsr(dtype: Any, /, *, width: int = 64, depth: int = 16, stem: int = 1) -> E
     Raises:
         ValueError: a size below 1.
     """
-    for name, value in (("width", width), ("depth", depth), ("stem", stem)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_sizes(width=width, depth=depth, stem=stem)
     return EDSR(width, depth, stem, dtype)

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from mtjax.models.layers import check_sizes
 from mtjax.models.pyramid import shuffle, unshuffle
 from mtjax.typing import Array, Float
 
@@ -129,8 +130,5 @@ def nafnet(
     Raises:
         ValueError: a size below 1.
     """
-    sizes = {"width": width, "the least of depths": min(depths, default=0), "up": up, "stem": stem}
-    for name, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_sizes(width=width, the_least_of_depths=min(depths, default=0), up=up, stem=stem)
     return NAFNet(width, depths, up, stem, dtype)

@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from mtjax.models.layers import conv, group_norm
+from mtjax.models.layers import check_sizes, conv, group_norm
 from mtjax.models.pyramid import resize
 from mtjax.typing import Array, Float
 
@@ -164,9 +164,7 @@ def resnet(
     Raises:
         ValueError: a size below 1, a stem that is not 1, 2 or 4, or as many dilated stages as there are, or more.
     """
-    for name, value in (("width", width), ("fpn", fpn), ("the least of depths", min(depths, default=0))):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_sizes(width=width, fpn=fpn, the_least_of_depths=min(depths, default=0))
     if stem not in (1, 2, 4):
         raise ValueError(f"stem must be 1, 2 or 4, got {stem}")
     if not 0 <= dilate < len(depths):

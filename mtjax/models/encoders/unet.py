@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from mtjax.models.layers import ConvNormAct, NormalizedBlock, conv, group_norm
+from mtjax.models.layers import ConvNormAct, NormalizedBlock, check_sizes, conv, group_norm
 from mtjax.models.pyramid import resize, unshuffle
 from mtjax.typing import Array, Float
 
@@ -71,7 +71,5 @@ def unet(dtype: Any, /, *, width: int = 32, depth: int = 3, blocks: int = 1, ste
         blocks: residual blocks per stride, on the way down and again on the way up.
         stem: the finest stride.
     """
-    for name, value in (("width", width), ("depth", depth), ("stem", stem)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_sizes(width=width, depth=depth, stem=stem)
     return UNet(width=width, depth=depth, blocks=blocks, stem=stem, dtype=dtype)

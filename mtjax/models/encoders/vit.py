@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtjax.models.layers import conv
+from mtjax.models.layers import check_sizes, conv
 from mtjax.models.pyramid import shuffle
 from mtjax.typing import Array, Float
 
@@ -172,10 +172,7 @@ def vit(
         ValueError: a size below 1, a width that heads or position codes cannot share, more stages than blocks, or a
             patch that cannot be halved `up` times.
     """
-    sizes = {"patch": patch, "width": width, "depth": depth, "heads": heads, "stages": stages, "fpn": fpn}
-    for name, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_sizes(patch=patch, width=width, depth=depth, heads=heads, stages=stages, fpn=fpn)
     for name, value in {"up": up, "down": down}.items():
         if value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}")

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 
 from mtjax.models.heads.trilinear import trilinear
 from mtjax.models.inputs import start_image
-from mtjax.models.layers import conv, float32
+from mtjax.models.layers import check_sizes, conv, float32
 from mtjax.models.pyramid import Pyramid, pad_to_multiple
 from mtjax.physics import Observed
-from mtjax.registry import ConfigError
 from mtjax.typing import Array, Float
 
 
@@ -53,7 +52,5 @@ class BilateralGrid(nn.Module):
 def bilateral_grid(dtype: Any, outputs: int, /, *, bins: int = 8, width: int = 32) -> BilateralGrid:
     """Affine changes of color on a grid of `bins` levels of brightness, from `width` channels."""
     del outputs  # the image that it changes says how many channels there are
-    for name, value in (("bins", bins), ("width", width)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+    check_sizes(bins=bins, width=width)
     return BilateralGrid(bins, width, dtype)
