@@ -38,10 +38,8 @@ PROTOCOLS_HEAD = """## By published protocols
 trainings. `mtjax show protocols` names them all. Where a method has a weight, ours is the best of several by the true
 picture, picture by picture: what it could reach if it knew. A network has no such choice; one that was trained on
 noise alone is, where there is blur, the denoiser of plug and play. Seconds are of all columns together, compilation
-included, on a shared machine; of networks without their training, whose time their recipe says. BM3D at σ = 50 falls
-short by a quarter of a decibel: its parameters for much noise are those of the paper's "high" profile as far as we know
-them, and were not tuned on the test set. This section is made by `python docs/results_tables.py` from
-`docs/results/*.json`.
+included, on a shared machine; of networks without their training, whose time their recipe says. This section is made by
+`python docs/results_tables.py` from `docs/results/*.json`.
 """
 
 

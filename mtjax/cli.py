@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mtjax import __version__
+from mtjax.allocator import keep_freed_memory
 from mtjax.commands import COMMANDS, FLAGS, Arguments
 from mtjax.config import ConfigError, nearest, normalize, one_line
 
@@ -125,7 +126,8 @@ def parse(name: str, words: Sequence[str], operand: str = "") -> Arguments:
 
 
 def prepare(debug: bool) -> None:
-    """Keeps compiled programs between calls, and the libraries' own messages out of the terminal."""
+    """Keeps compiled programs between calls, freed memory, and the libraries' own messages out of the terminal."""
+    keep_freed_memory()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "mtjax" / "jax"))
     if debug:
         return

@@ -27,7 +27,7 @@ LAYERS = (
     ("show", "solve", "doctor"),
     ("photograph", "frames", "reading", "facts", "tiles", "export"),
     ("relate", "predict", "bitstream", "samples"),
-    ("commands",),
+    ("commands", "allocator"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

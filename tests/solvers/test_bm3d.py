@@ -30,7 +30,7 @@ def error(x):
 
 
 def test_transforms_keep_white_noise_white():
-    for size in (8, 11, 12):
+    for size in (8, 11):
         matrix = patch_transforms.cosine(size)
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(size), atol=1e-12)
     for level, matrix in enumerate(patch_transforms.haar_by_level(16)):
@@ -74,7 +74,7 @@ def test_groups_are_the_nearest_patches_and_a_power_of_two():
     seen = bm3d._patches(slab, 8)[..., 0]
     place = step.stride * jnp.arange(8)
     own, fits = (place, place < 3 * 7), jnp.arange(places) < places - 3
-    members, counted = bm3d._match(seen, [own, own], [fits, fits], jnp.float32(0), step)
+    members, counted = bm3d._match(seen, [own, own], [fits, fits], step)
     grid = np.asarray(seen).reshape(places, places, 64)
     sizes = set()
     for reference in range(64):
@@ -139,12 +139,12 @@ def test_color_uses_all_channels():
 @pytest.mark.slow
 def test_much_noise():
     y = jnp.asarray(CLEAN + 0.3 * RANDOM.standard_normal(CLEAN.shape), jnp.float32)
-    assert error(denoise(y, 0.3, "high")) < 0.35 * 0.3
+    assert error(denoise(y, 0.3, "high")) < 0.25 * 0.3
 
 
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
-    [((7, 9), {}, "7 x 9"), ((9, 9), {"profile": "high"}, "at least 12"), ((9, 9), {"profile": "hihg"}, "'high'")],
+    [((7, 9), {}, "7 x 9"), ((9, 9), {"profile": "high"}, "at least 11"), ((9, 9), {"profile": "hihg"}, "'high'")],
 )
 def test_bad_arguments_get_one_line(shape, options, message):
     with pytest.raises(ValueError, match=message) as caught:

@@ -63,7 +63,7 @@ def denoise_tv(y: Any, operator: Any, sigma: Any, value: Any) -> Any:
 
 
 def bm3d(y: Any, operator: Any, sigma: Any, value: Any) -> Any:
-    """Block matching, with the parameters that the paper has for this noise."""
+    """Block matching, with its parameters for this noise."""
     del operator, value
     normal, high = (lambda y, p=p: solvers.denoise_bm3d(y, sigma, p).image for p in ("normal", "high"))
     return jax.lax.cond(sigma > HIGH, high, normal, y)

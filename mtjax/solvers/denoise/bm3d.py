@@ -31,7 +31,6 @@ class _Step(NamedTuple):
     stride: int  # N_step
     match: float  # τ_match, mean squared difference of patches that look alike
     transform: Any  # T₂D, of a size to its matrix
-    coarse: float = 0.0  # λ₂D, threshold for coefficients of the patches that are compared, in sigma
     threshold: float = 0.0  # λ₃D, in sigma
     window: int = 39  # N_S
 
@@ -42,7 +41,7 @@ _PROFILES = {
         _Step(8, 32, 3, 400 / 255**2, cosine),
     ),
     "high": (
-        _Step(12, 16, 4, 5000 / 255**2, cosine, coarse=2.0, threshold=2.8),
+        _Step(8, 32, 4, 25000 / 255**2, spline, threshold=2.8),
         _Step(11, 32, 6, 3500 / 255**2, cosine),
     ),
 }
@@ -56,16 +55,18 @@ def denoise_bm3d(y: Any, sigma: Any, profile: str = "normal") -> Solution:
 
     A first estimate by hard thresholding, then Wiener filtering with it; images of three channels in an opponent
     color space, with patches matched by luminance, others channel by channel (Dabov, Foi, Katkovnik and Egiazarian,
-    2007, and their C-BM3D). `sigma` is a number or one for each example. `profile="high"` has the paper's parameters
-    for `sigma` above 40/255. Gradients are those with the matching and the thresholding held fixed. ValueError for an
-    image that is smaller than a patch (8 pixels, or 12 with "high").
+    2007, and their C-BM3D). `sigma` is a number or one for each example. `profile="high"` is for `sigma` above 40/255:
+    not the paper's parameters, which lose quality there (Hou et al., Comments on the paper, IEEE TIP 2011), but those
+    of the authors' later software. Gradients are those with the matching and the thresholding held fixed. ValueError
+    for an image that is smaller than a patch (8 pixels, or 11 with "high").
     """
     check_choice("profile", profile, tuple(_PROFILES))
     steps = _PROFILES[profile]
     y, plain = as_images(y)
     height, width, channels = y.shape[-3:]
-    if min(height, width) < steps[0].patch:
-        raise ValueError(f"y is {height} x {width}; profile={profile!r} expects at least {steps[0].patch} pixels")
+    least = max(step.patch for step in steps)
+    if min(height, width) < least:
+        raise ValueError(f"y is {height} x {width}; profile={profile!r} expects at least {least} pixels")
     batch = y.shape[:-3]
     noise = jnp.broadcast_to(per_example(sigma, y), (*batch, 1, 1, 1)).ravel()
     images = y.reshape(-1, height, width, channels)
@@ -114,7 +115,7 @@ def _filtered(y: Pixels, guide: Pixels, sigma: Values, step: _Step) -> Pixels:
         seen = _patches(lax.dynamic_slice(sources, corner, (size, size, sources.shape[-1])), step.patch)
         own = [_own(start[axis], counts[axis], n - step.patch, step) for axis, n in enumerate((height, width))]
         fits = [_inside(start[axis], places, n - step.patch, step) for axis, n in enumerate((height, width))]
-        members, counted = _match(seen[..., -channels], own, fits, sigma, step)
+        members, counted = _match(seen[..., -channels], own, fits, step)
         coefficients, weights = _collaborate(seen, members, counted, sigma, step, channels)
         pixels = jnp.zeros((places * places, step.patch**2, channels), y.dtype).at[members].add(coefficients)
         pixels = jnp.einsum("kj,pjc->pkc", inverse, pixels, precision=_HIGHEST) * kaiser
@@ -157,16 +158,12 @@ def _overlapped(patches: Values, places: int, patch: int) -> Values:
     return total(both)
 
 
-def _match(seen: Values, own: Any, fits: Any, sigma: Values, step: _Step) -> tuple[Indices, Indices]:
+def _match(seen: Values, own: Any, fits: Any, step: _Step) -> tuple[Indices, Indices]:
     """For each reference patch of a tile the places of those like it, nearest first, and how many count.
 
     How many is a power of 2, or 0 for references that the image is too small for.
     """
     places = len(fits[0])
-    if step.coarse:
-        forward = _in_two_dimensions(step.transform(step.patch), seen.dtype)
-        seen = jnp.dot(seen, forward.T, precision=_HIGHEST)
-        seen = jnp.where(jnp.abs(seen) > step.coarse * sigma, seen, 0)
     reach = step.window // 2
     (down, below), (right, beside) = own
     down, right = (jnp.ravel(a) for a in jnp.meshgrid(down, right, indexing="ij"))
