@@ -1,4 +1,4 @@
-"""Shapes are checked in every test, and compiled programs are kept between runs, but not all of them in memory."""
+"""Shapes are checked in every test; programs are compiled fast, and kept between runs, but not all of them in memory."""
 
 import os
 import pathlib
@@ -15,7 +15,17 @@ from jaxtyping import install_import_hook  # noqa: E402
 install_import_hook("mtjax", "beartype.beartype")
 
 MAPS = pathlib.Path("/proc/self/maps")
+LESS = "--xla_backend_optimization_level=1"
 MANY = 30_000  # of the 65,530 pieces of memory that Linux gives a process; a training step takes over a thousand
+
+
+def pytest_configure(config):
+    """Has XLA optimize less, here and in child processes: most tests compile for far longer than they compute.
+
+    Not at all would be level 0, at which some gradients of training steps became NaN (jaxlib 0.10.2, CPU).
+    """
+    if config.option.markexpr == "not slow":  # the slow tests are those that compute
+        os.environ["XLA_FLAGS"] = " ".join([LESS, *os.environ.get("XLA_FLAGS", "").split()])
 
 
 @pytest.fixture(autouse=True)
