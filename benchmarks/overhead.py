@@ -30,6 +30,7 @@ from machine import described
 from rich.console import Console
 
 from mtjax import config as configs
+from mtjax.allocator import keep_freed_memory
 from mtjax.config import ConfigError
 from mtjax.data import build as build_source
 from mtjax.data.pipeline import batch_at
@@ -219,6 +220,7 @@ def parts(bench: Bench) -> Iterator[tuple[str, float, float]]:
 
 def main() -> None:
     """Measures, and prints the tables."""
+    keep_freed_memory()  # as commands do
     words = [word for word in sys.argv[1:] if not word.startswith("--rounds=")]
     rounds = next((int(word.partition("=")[2]) for word in sys.argv[1:] if word.startswith("--rounds=")), 10)
     recipe = next((word.partition("=")[2] for word in words if word.startswith("--config=")), "configs/quickstart.py")

@@ -25,6 +25,7 @@ from machine import described
 from PIL import Image
 
 from mtjax import config as configs
+from mtjax.allocator import keep_freed_memory
 from mtjax.data import SOURCES, Source
 from mtjax.data import build as build_source
 from mtjax.data.pipeline import TrainBatches, batch_at
@@ -148,6 +149,7 @@ def step_rate(config: Any) -> Callable[[], float]:
 
 def main() -> None:
     """Reads the flags, and measures, or reads for the process that does."""
+    keep_freed_memory()  # as commands do
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--config", default="configs/quickstart.py", help="recipe, whose data has a `size`")
     parser.add_argument("--rounds", type=int, default=3)

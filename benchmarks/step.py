@@ -21,6 +21,7 @@ import optax
 
 from mtjax import config as configs
 from mtjax import flops
+from mtjax.allocator import keep_freed_memory
 from mtjax.config import ConfigError
 from mtjax.data import build as build_source
 from mtjax.data import to_device_batch
@@ -143,6 +144,7 @@ def best_times(found: dict[str, Part], turns: int) -> dict[str, float]:
 
 def main() -> None:
     """Measures, and prints the table."""
+    keep_freed_memory()  # as commands do
     words = [word for word in sys.argv[1:] if not word.startswith("--turns=")]
     turns = next((int(word.partition("=")[2]) for word in sys.argv[1:] if word.startswith("--turns=")), 5)
     recipe = next((word.partition("=")[2] for word in words if word.startswith("--config=")), "configs/quickstart.py")

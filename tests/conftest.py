@@ -1,4 +1,4 @@
-"""Shapes are checked in every test; programs are compiled fast, and kept between runs, but not all of them in memory."""
+"""Shapes are checked in every test, and compiled programs are kept between runs, but not all of them in memory."""
 
 import os
 import pathlib
