@@ -188,7 +188,7 @@ def test_a_table_has_ours_beside_theirs_and_says_what_is_missing(data, tmp_path)
 
 def test_what_was_measured_is_kept_unless_the_world_has_changed(data):
     before = measuring.measure(small(), data)
-    marked = dataclasses.replace(before.rows[1], values={"first, σ 25": 1.0})
+    marked = dataclasses.replace(before.rows[1], values={"first, σ 25": 1.0}, date="2020-02-29")
     earlier = dataclasses.replace(before, rows=(before.rows[0], marked))
     assert measuring.measure(small(), data, earlier=earlier).rows[1] == marked
     other = dataclasses.replace(earlier, made={**earlier.made, "versions": {"jax": "0"}})
@@ -196,6 +196,8 @@ def test_what_was_measured_is_kept_unless_the_world_has_changed(data):
     more = protocols.Method("noisy", methods.estimate), protocols.Method("half", lambda y, *rest: y / 2)
     rows = measuring.measure(small(methods=more), data, earlier=earlier).rows
     assert rows[1] == marked and rows[2].method == "half"
+    whole = dataclasses.replace(before, rows=rows)
+    assert f"`mtjax protocol small`, 2020-02-29 to {before.made['date']}, " in report.markdown(whole)
     kept = dataclasses.replace(marked, method="trained a")
     earlier = dataclasses.replace(earlier, rows=(*earlier.rows, kept))
     trained = [protocols.Method("trained b", lambda y, *rest, shift=shift: y + shift) for shift in (0.0, 0.1)]

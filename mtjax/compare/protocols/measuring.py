@@ -11,7 +11,7 @@ import numpy as np
 
 from mtjax.compare.protocols.pictures import MissingError, array_file, pictures, read
 from mtjax.compare.protocols.protocol import CannotError, Case, Method, Protocol, Setting
-from mtjax.compare.protocols.results import Column, Result, Row, environment, over_seeds
+from mtjax.compare.protocols.results import Column, Result, Row, environment, over_seeds, today
 
 
 def measure(
@@ -82,7 +82,7 @@ def row_of(protocol: Protocol, method: Method, found: Mapping[str, Any], progres
             why = str(error)
     if not values:
         raise CannotError(f"{method.name}: {why}")
-    return Row(method.name, "ours", values, seconds=time.perf_counter() - start, note=method.note)
+    return Row(method.name, "ours", values, seconds=time.perf_counter() - start, note=method.note, date=today())
 
 
 def cases(setting: Setting, data: Path) -> Iterator[Case]:

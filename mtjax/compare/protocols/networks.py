@@ -11,7 +11,7 @@ import numpy as np
 
 from mtjax import data
 from mtjax.compare.protocols.multitask import TaskTable
-from mtjax.compare.protocols.results import Result, Row, environment, over_seeds
+from mtjax.compare.protocols.results import Result, Row, environment, over_seeds, today
 from mtjax.data.pipeline import eval_batches
 from mtjax.metrics.geometry import known_depth, known_direction
 from mtjax.metrics.segmentation import known
@@ -139,11 +139,11 @@ def own_rows(table: TaskTable, workdir: Path) -> list[Row]:
             single |= figures(restore(workdir / "single" / name))[0]
     alone = tuple(single.get(metric.path) for metric in table.metrics)
     note = f"on {pictures} test images"
-    rows = [Row("single tasks", "ours", table.figures(alone, ()), note=note)] if single else []
+    rows = [Row("single tasks", "ours", table.figures(alone, ()), note=note, date=today())] if single else []
     seconds = time.perf_counter() - start
     method = f"trained {trained.config.model.encoder.kind}: {trained.config.weighting.kind}"
-    of_ours = Row(method, "ours", table.figures(together, alone if single else ()), seconds=seconds, note=note)
-    return [*rows, of_ours]
+    both = table.figures(together, alone if single else ())
+    return [*rows, Row(method, "ours", both, seconds=seconds, note=note, date=today())]
 
 
 def figures(trained: Trained) -> tuple[dict[str, float], int]:

@@ -65,9 +65,11 @@ def print_result(result: Result, console: Any) -> None:
 def markdown(result: Result) -> str:
     """A section of a page: title, rules, table, sources."""
     made = result.made
+    dates = sorted({row.date or made["date"] for row in result.rows if row.kind == "ours"} or {made["date"]})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     versions = f"jax {made['versions'].get('jax', '?')}"
     cores = f"{made['cores']} cores" if made["device"] == "cpu" else made["device"]
-    intro = f"`mtjax protocol {result.protocol}`, {made['date']}, {cores}, {versions}. {result.rules}"
+    intro = f"`mtjax protocol {result.protocol}`, {when}, {cores}, {versions}. {result.rules}"
     lines = [f"### {result.title}", "", *textwrap.wrap(intro, WIDTH), ""]
     lines.append(f"| {result.unit} | {' | '.join(map(heading, result.columns))} | seconds |")
     lines.append(f"|---|{'---|' * (len(result.columns) + 1)}")

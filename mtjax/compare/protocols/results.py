@@ -20,7 +20,8 @@ DIGITS = 4  # behind the point
 class Row:
     """One method's figures by column; `source` is empty for ours. `seconds` are of all its columns, compilation too.
 
-    spread: of a network that was trained several times, the standard deviations, where `values` are the means.
+    spread: of a network that was trained several times, the standard deviations, where `values` are the means. date: of
+    ours, when it was measured.
     """
 
     method: str
@@ -31,6 +32,12 @@ class Row:
     seconds: float | None = None
     note: str = ""
     spread: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    date: str = ""
+
+
+def today() -> str:
+    """The date that a row or a table carries."""
+    return datetime.date.today().isoformat()
 
 
 def over_seeds(rows: Sequence[Row]) -> Row:
@@ -81,7 +88,7 @@ def environment() -> dict[str, Any]:
     """When, with what and on what a table was made."""
     found = versions()
     return {
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
         "versions": {name: found[name] for name in ("mtjax", "jax", "jaxlib", "numpy") if name in found},
         "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),
