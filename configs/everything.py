@@ -6,10 +6,10 @@
 
 Thirteen observations of 32×32 pictures pass the encoder in one batch of 16 scenes; 27 heads read what it makes of them.
 
-On one of 2 cores, shared with other work: 85 min in all, 40 min of CPU time. Test split (256 scenes), seed 0,
-beside what needs no learning, as `mtjax compare` prints it, which also says how sure it is. Classical methods still win
-where a head is small and the operator is known exactly: inpainting, few measurements, bursts; where the motion has to
-be estimated, as in clips, the head wins. Samples are still noise: `configs/generate.py` trains that head for longer.
+2026-11-27, one of 2 cores: 37 min. Test split (256 scenes), seed 0, beside what needs no learning, as `mtjax compare`
+prints it, which also says how sure it is. Classical methods still win where a head is small and the operator is known
+exactly: inpainting, few measurements, bursts; where the motion has to be estimated, as in clips, the head wins. Samples
+are still noise: `configs/generate.py` trains that head for longer.
 
     deblur 25.1 dB (observed 21.5, Wiener 23.9, ADMM-TV 24.9)      sense 20.4 dB (Aᴴy 7.6, ADMM-TV 20.6)
     inpaint 22.3 dB (observed 8.6, ADMM-TV 23.1)                   deblock 25.6 dB, detail 25.5 dB
