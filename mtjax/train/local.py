@@ -115,5 +115,6 @@ def _first_failed(children: Sequence[subprocess.Popen]) -> int | None:
             deadline = time.monotonic() + GRACE
             while time.monotonic() < deadline and any(child.poll() is None for child in children):
                 time.sleep(0.05)
-            return failed[0]
+            # One that aborted may have done so because another, found at the same time, had gone.
+            return min(failed, key=lambda rank: children[rank].returncode == -signal.SIGABRT)
     return next((rank for rank, child in enumerate(children) if child.returncode not in GOOD), None)

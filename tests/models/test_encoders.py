@@ -27,7 +27,7 @@ CASES = {
     "bottleneck": ("resnet", {"width": 8, "depths": (1, 1), "bottleneck": True, "stem": 4, "fpn": 16}, 2),
     "nafnet": ("nafnet", {"width": 8, "depths": (1, 1)}, 2),
     "dncnn": ("dncnn", {"width": 8, "depth": 3}, 3),
-    "edsr": ("edsr", {"width": 8, "depth": 2}, 2),
+    "edsr": ("edsr", {"width": 8, "depth": 2}, 3),
     "vit": ("vit", {"width": 16, "depth": 3, "heads": 2, "fpn": 16}, 2),
 }
 COMPILED = ("resnet",)  # the others are compiled behind the slow marker

@@ -56,13 +56,13 @@ NODES = {
     "unrolled": node("reconstruction", "blurred", {"kind": "unrolled", "iterations": 3, **SMALL}),
     "estimate": node("reconstruction", "blurred", {"kind": "estimate", **SMALL}),
     "upscale": node("super_resolution", "small", {"kind": "upscale", **SMALL}),
-    "realtime": node("super_resolution", "small", {"kind": "realtime"}),
+    "realtime": node("super_resolution", "small", {"kind": "realtime", "width": 16}),
     "implicit": node("super_resolution", "small", {"kind": "implicit", "width": 48, "depth": 2}),
     "burst": node("super_resolution", "burst", {"kind": "burst", **SMALL}),
     "detail": node("detail", "blurred", {"kind": "detail", **SMALL}),
     "lut": node("color", "cast", {"kind": "lut", "points": 5, "width": 8}),
     "bilateral_grid": node("color", "cast", {"kind": "bilateral_grid", "bins": 4, "width": 8}),
-    "reference": node("color", "cast", {"kind": "reference", **SMALL}),
+    "reference": node("color", "cast", {"kind": "reference", "width": 16, "depth": 1}),
     "chroma": node("color", "gray", {"kind": "chroma", **SMALL}),
     "bottleneck": node("compression", "clear", {"kind": "bottleneck", "latents": 4, "width": 8, "depth": 1}),
     "pooled": node("classification", "clear", {"kind": "pooled", "width": 16}),
@@ -79,6 +79,7 @@ NODES = {
     "correlation": node("flow", "pair", {"kind": "correlation", **SMALL}),
     "velocity": node("generation", "noised", {"kind": "velocity", "width": 32, "depth": 1}),
 }
+LEARNING = {"velocity": (5e-3, STEPS), "realtime": (5e-3, STEPS), "reference": (2e-3, 5 * STEPS)}  # else 1e-2
 ENCODERS = {"velocity": unet(None, width=8, depth=2)}  # else `tiny.Plain`, which compiles faster
 
 
@@ -130,7 +131,8 @@ def test_a_handful_is_learned_by_heart(name):
         reads={name: task.observation},
         fused=fused_channels(config, INFO, {task.observation}),
     )
-    optimizer, batch = optax.adam(5e-3 if name == "velocity" else 1e-2), examples()
+    rate, steps = LEARNING.get(name, (1e-2, STEPS))
+    optimizer, batch = optax.adam(rate), examples()
 
     def losses(params, key):
         observed = observe_all(spec, example_keys(key, batch["position"]), batch, train=True)
@@ -148,7 +150,7 @@ def test_a_handful_is_learned_by_heart(name):
             updates, state = optimizer.update(slope, state)
             return (optax.apply_updates(params, updates), state), loss
 
-        _, seen = jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(key, STEPS))
+        _, seen = jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(key, steps))
         return seen
 
     seen = np.asarray(learn(jax.random.key(0)))

@@ -36,13 +36,13 @@ class EDSR(nn.Module):
     ) -> tuple[Float[Array, "B _h _w _c"], ...]:
         """Encodes images whose sides are multiples of the stem.
 
-        between: `(stage, features) -> features` of the same shape, called after each block; what it returns takes the
-        features' place.
+        between: `(stage, features) -> features` of the same shape, called after the first convolution and after each
+        block; what it returns takes the features' place, in the sum at the end too.
         """
-        first = x = conv(self.width, dtype=self.dtype, name="first")(unshuffle(x, self.stem))
+        between = between or (lambda _, features: features)
+        first = x = between(0, conv(self.width, dtype=self.dtype, name="first")(unshuffle(x, self.stem)))
         for block in range(self.depth):
-            x = ResidualBlock(self.dtype, name=f"block{block}")(x)
-            x = x if between is None else between(block, x)
+            x = between(block + 1, ResidualBlock(self.dtype, name=f"block{block}")(x))
         return (first + conv(self.width, dtype=self.dtype, name="last")(x),)
 
 
