@@ -4,7 +4,7 @@
 
 Commands of mtjax keep it (`mtjax.allocator`). Each process is new, takes the same compiled step from a cache, and the
 two take turns; what is printed are medians over the rounds. The system's part of the CPU time is what clearing pages
-costs, and is disturbed by other programs less than the time on the clock.
+costs, and is disturbed by other programs less than the time on the clock. All end with the same state, bit for bit.
 """
 
 import json
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 STEPS = 20
 KEPT, GIVEN_BACK = "kept", "given back"
@@ -47,11 +48,13 @@ def steps(which: str, recipe: str, changes: list[str]) -> dict[str, float]:
         state, _ = step(state, batch)
     jax.block_until_ready(state)
     clock, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    bits = b"".join(jax.device_get(leaf).tobytes() for leaf in jax.tree.leaves(state.params))
     return {
         "ms": 1e3 * clock / STEPS,
         "ms of CPU, own": 1e3 * (after.ru_utime - before.ru_utime) / STEPS,
         "ms of CPU, system's": 1e3 * (after.ru_stime - before.ru_stime) / STEPS,
         "pages cleared": (after.ru_minflt - before.ru_minflt) / STEPS,
+        "bits": zlib.crc32(bits),
         "MiB at most": after.ru_maxrss / 1024,
     }
 
@@ -78,6 +81,8 @@ def main() -> None:
                 done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
                 if turn:
                     runs.append(json.loads(done.stdout.splitlines()[-1]))
+    if len({run.pop("bits") for runs in found.values() for run in runs}) > 1:
+        raise SystemExit("the processes ended with different parameters")
     print(f"{described()}, {recipe}")
     print(f"{'a step':24}" + "".join(f"{which:>12}" for which in found))
     for row in found[KEPT][0]:

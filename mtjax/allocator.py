@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     """Asks the C library to give no memory back to the system; whether it could.
 
     By default it returns each large block at once, and the system clears every page of it anew when the next step
-    touches them: on a CPU a fifth to a third of a step's time (`benchmarks/allocator.py`). The price is that a process
+    touches them: on a CPU a quarter of a step's time (`benchmarks/allocator.py`). The price is that a process
     stays as large as it ever was. One heap for all threads, since those of the others may not grow beyond 64 MiB. To be
     called before there are threads; of the GNU C library only, elsewhere nothing happens.
     """

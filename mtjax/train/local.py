@@ -107,14 +107,17 @@ def dies_with_parent(command: Sequence[str]) -> list[str]:
 
 
 def _first_failed(children: Sequence[subprocess.Popen]) -> int | None:
-    """Waits until all have ended, or one has failed and the others have had their time; the rank of the first."""
-    while any(child.poll() is None for child in children):
+    """Waits until all have ended, or one has failed and the others have had their time; the rank of the first.
+
+    Of some that are found at once, not one that aborted: it may have done so because another had gone.
+    """
+
+    def failed() -> list[int]:
+        return [rank for rank, child in enumerate(children) if child.poll() not in (None, *GOOD)]
+
+    while not failed() and any(child.poll() is None for child in children):
         time.sleep(0.05)
-        failed = [rank for rank, child in enumerate(children) if child.poll() not in (None, *GOOD)]
-        if failed:
-            deadline = time.monotonic() + GRACE
-            while time.monotonic() < deadline and any(child.poll() is None for child in children):
-                time.sleep(0.05)
-            # One that aborted may have done so because another, found at the same time, had gone.
-            return min(failed, key=lambda rank: children[rank].returncode == -signal.SIGABRT)
-    return next((rank for rank, child in enumerate(children) if child.returncode not in GOOD), None)
+    found, deadline = failed(), time.monotonic() + GRACE
+    while time.monotonic() < deadline and any(child.poll() is None for child in children):
+        time.sleep(0.05)
+    return min(found, key=lambda rank: children[rank].returncode == -signal.SIGABRT, default=None)

@@ -153,3 +153,17 @@ def test_without_a_launcher_a_dead_peer_ends_the_run(folder, together):
     finally:
         for peer in peers:
             jobs.kill_job(peer)
+
+
+@pytest.mark.parametrize(("scripts", "first"), [(("ABRT", "KILL"), 1), (("ABRT", "ABRT"), 0), (("KILL", "TERM"), 0)])
+def test_of_two_that_are_found_dead_the_one_that_aborted_is_not_the_cause(scripts, first):
+    children = [subprocess.Popen(["sh", "-c", f"kill -{name} $$"]) for name in scripts]
+    for child in children:
+        child.wait()
+    assert local._first_failed(children) == first
+
+
+def test_none_failed_where_all_ended_well():
+    child = subprocess.Popen(["true"])
+    child.wait()
+    assert local._first_failed([child]) is None
